@@ -1,0 +1,16 @@
+#ifndef SLUICE_BASE_MEM_H
+#define SLUICE_BASE_MEM_H
+
+#include <stddef.h>
+
+/*
+ * Small allocations of a fixed size, which cannot fail (the process ends if they do).  Sizes that a
+ * peer chooses go through malloc and answer ERR_NOMEM instead.
+ */
+void *xcalloc(size_t count, size_t size);
+void *xmalloc(size_t size);
+void *xrealloc(void *p, size_t size);
+char *xstrdup(const char *s);
+char *xstrndup(const char *s, size_t len);
+
+#endif

@@ -1,0 +1,139 @@
+#ifndef SLUICE_CLUSTER_CLUSTER_H
+#define SLUICE_CLUSTER_CLUSTER_H
+
+#include "base/name.h"
+#include "core/config.h"
+#include "core/worker.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Who is in the cluster, and who owns APP/STREAM.  A directory, never a lock and never on the media
+ * path: losing it stops no stream that plays.
+ *
+ * The cluster lives on one worker; its functions may be called on any worker (they hop there and
+ * back) and callbacks come on the worker that is named in the request, never from inside the call.
+ * A request that was started always calls back exactly once.
+ */
+struct cluster;
+
+#define CLUSTER_SESSION_MAX   33 /* 128 random bits as hex, and the terminator */
+#define CLUSTER_PUBLISHER_MAX 65 /* a SHA-256 as hex, and the terminator */
+#define CLUSTER_ADDRESS_MAX   300
+#define CLUSTER_NEXT_NONE     (-1)
+
+/* Who we are.  `relay_address` is what other nodes dial, "HOST:PORT". */
+struct cluster_self {
+    char node[NAME_NODE_MAX + 1];
+    uint64_t instance;
+    char relay_address[CLUSTER_ADDRESS_MAX];
+    char http_address[CLUSTER_ADDRESS_MAX];
+    char version[64];
+    int64_t since_us; /* unix */
+};
+
+/* What the node heartbeat says besides; asked on the cluster's worker before each. */
+struct cluster_load {
+    int64_t streams, viewers;
+    int load_percent;
+    bool draining;
+};
+
+/* A stream's owner as the directory (or a peer) told it.  Order: (epoch, instance), higher wins. */
+struct cluster_owner {
+    bool found;
+    bool lost;    /* the publisher's transport is gone; it may come back */
+    bool from_directory; /* false: a guess while the directory is away (the last owner known) */
+    uint64_t epoch, instance;
+    char node[NAME_NODE_MAX + 1];
+    char address[CLUSTER_ADDRESS_MAX];
+};
+/* True when a is strictly higher than b. */
+bool cluster_owner_higher(const struct cluster_owner *a, const struct cluster_owner *b);
+
+struct cluster_node {
+    char id[NAME_NODE_MAX + 1], address[CLUSTER_ADDRESS_MAX], http[CLUSTER_ADDRESS_MAX];
+    char role[8], state[8], zone[65], version[64];
+    uint64_t instance;
+    int64_t streams, viewers, age_ms;
+    int load_percent;
+};
+
+enum claim_verdict {
+    CLAIM_GRANTED,      /* registered with `epoch` */
+    CLAIM_UNREGISTERED, /* the directory is away: go on with `epoch`, it is registered later */
+    CLAIM_BUSY,         /* `owner` has it and stays */
+    CLAIM_HOLD,         /* too many displacements: try again in wait_ms */
+};
+struct cluster_claim {
+    char name[NAME_STREAM_MAX + 1];
+    char session[CLUSTER_SESSION_MAX];     /* random; makes a repeated acquire harmless */
+    char publisher[CLUSTER_PUBLISHER_MAX]; /* identity; empty never equals empty */
+    char proto[8];                         /* "rtmp", "whip" */
+    uint64_t floor;                        /* the highest epoch seen for the stream */
+    enum takeover_policy policy;
+};
+struct cluster_claimed {
+    enum claim_verdict verdict;
+    uint64_t epoch;
+    int64_t wait_ms;
+    struct cluster_owner owner;    /* who has it (BUSY, HOLD) or had it */
+    int64_t next_msn, next_dsn;    /* where numbering goes on, or CLUSTER_NEXT_NONE */
+    uint64_t next_epoch;
+};
+
+/* What the cluster tells the node, on the cluster's worker. */
+struct cluster_events {
+    /* A stream we watch or claim has (or may have) a new owner; `owner.found` false: it ended. */
+    void (*on_owner)(const char *name, const struct cluster_owner *owner, void *arg);
+    /* Our claim lost to a higher (epoch, instance): stop relaying it now. */
+    void (*on_fenced)(const char *name, uint64_t our_epoch, const struct cluster_owner *owner, void *arg);
+    /* A request addressed to this node: "kick" with a stream, "drain" … */
+    void (*on_request)(const char *verb, const char *name, void *arg);
+    void (*fill_load)(struct cluster_load *load, void *arg);
+};
+
+/* A backend implements these on the cluster's worker; `cluster.c` does the hopping between workers,
+ * the epochs seen, the interest set and the last owners known.  See cluster_backend.h. */
+
+int cluster_open(struct cluster **out, struct workers *g, const struct cluster_self *self,
+                 const struct cluster_events *events, void *arg, char error[CONFIG_ERROR_MAX]);
+/* Releases nothing: callers release their claims before.  `on_closed` (cluster's worker) when the last
+ * commands were answered or 1 s has passed. */
+void cluster_close(struct cluster *c, void (*on_closed)(void *arg), void *arg);
+void cluster_free(struct cluster **cp);
+const struct cluster_self *cluster_self(const struct cluster *c);
+struct worker *cluster_worker(const struct cluster *c);
+
+typedef void cluster_claim_done(const struct cluster_claimed *claimed, void *arg);
+void cluster_acquire(struct cluster *c, struct worker *caller, const struct cluster_claim *claim,
+                     cluster_claim_done *done, void *arg);
+/* Held claims are renewed until released; `lost` is the state other nodes see. */
+void cluster_set_lost(struct cluster *c, const char *name, uint64_t epoch, bool lost);
+void cluster_set_next(struct cluster *c, const char *name, uint64_t epoch, int64_t msn, int64_t dsn,
+                      int tracks);
+/* Compare-and-delete; others are told why ("unpublished" …).  done may be NULL. */
+void cluster_release(struct cluster *c, const char *name, uint64_t epoch, const char *why,
+                     struct worker *caller, void (*done)(void *arg), void *arg);
+
+typedef void cluster_lookup_done(const struct cluster_owner *owner, void *arg);
+/* Asks the directory, or, while it is away, answers with the last owner known (from_directory
+ * false); never later than 2 s. */
+void cluster_lookup(struct cluster *c, struct worker *caller, const char *name,
+                    cluster_lookup_done *done, void *arg);
+/* The interest set: streams with readers here.  Changes come through on_owner. Counted per name. */
+void cluster_watch(struct cluster *c, const char *name);
+void cluster_unwatch(struct cluster *c, const char *name);
+/* An owner learned from a relay answer. */
+void cluster_learn(struct cluster *c, const char *name, const struct cluster_owner *owner);
+/* True while the directory answers. */
+bool cluster_is_up(const struct cluster *c);
+
+/* All live nodes, this one included; the array is valid during the callback. */
+typedef void cluster_nodes_done(const struct cluster_node *nodes, size_t count, void *arg);
+void cluster_nodes(struct cluster *c, struct worker *caller, cluster_nodes_done *done, void *arg);
+/* Sends a request to one node (kick): 0, or ERR_NOT_FOUND when there is no way to. */
+int cluster_send(struct cluster *c, const char *node, const char *verb, const char *name);
+
+#endif

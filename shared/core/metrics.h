@@ -1,0 +1,89 @@
+#ifndef SLUICE_CORE_METRICS_H
+#define SLUICE_CORE_METRICS_H
+
+#include "base/buf.h"
+#include "core/close_reason.h"
+
+#include <stdint.h>
+
+/*
+ * Counters and gauges, one set per worker, written only by that worker's thread; a reader sums them
+ * (relaxed atomic loads, so a sum is at most one event behind).  One row: name, help.  In Prometheus
+ * text each is sluice_<name>.
+ */
+#define METRIC_COUNTERS(X)                                                                         \
+    X(connections_total, "Connections accepted")                                                   \
+    X(connections_refused_total, "Connections refused by a limit")                                 \
+    X(bytes_in_total, "Bytes read from peers")                                                     \
+    X(bytes_out_total, "Bytes written to peers")                                                   \
+    X(writes_total, "write and writev calls on connections")                                       \
+    X(frames_in_total, "Frames accepted from publishers")                                          \
+    X(frames_pulled_total, "Frames accepted from other nodes")                                     \
+    X(frames_relayed_total, "Frames sent to other nodes")                                          \
+    X(frames_skipped_total, "Frames that viewers did not get because they were behind")            \
+    X(cursor_skips_total, "Jumps of slow viewers to a newer key frame")                            \
+    X(publish_total, "Publish requests accepted")                                                  \
+    X(publish_refused_total, "Publish requests refused")                                           \
+    X(play_total, "Play requests accepted")                                                        \
+    X(play_refused_total, "Play requests refused")                                                 \
+    X(play_not_found_total, "Viewers told that there is no such stream")                           \
+    X(pulls_total, "Relay connections opened to other nodes")                                      \
+    X(pull_reconnects_total, "Relay connections opened again after a loss")                        \
+    X(relays_total, "Relay connections accepted from other nodes")                                 \
+    X(relay_auth_failed_total, "Requests between nodes with a bad signature")                      \
+    X(relay_gaps_total, "Relay links ended because the reader fell out of the log")                \
+    X(lookups_total, "Streams looked up in the cluster")                                           \
+    X(lookup_negative_hits_total, "Look-ups answered by the negative cache")                       \
+    X(takeover_total, "Streams that moved to a higher epoch")                                      \
+    X(fenced_total, "Publishers closed because another node owns their stream")                    \
+    X(redis_commands_total, "Commands sent to Redis")                                              \
+    X(redis_errors_total, "Errors answered by Redis")                                              \
+    X(redis_reconnects_total, "Connections opened to Redis after the first")                       \
+    X(claims_restored_total, "Claims written again because Redis had lost them")                   \
+    X(epoch_regress_total, "Lower epochs accepted after a steady absence of the higher")           \
+    X(http_requests_total, "HTTP requests answered")                                               \
+    X(http_bad_requests_total, "HTTP requests refused as malformed")                               \
+    X(loop_slow_total, "Handlers that ran longer than the limit")                                  \
+    X(log_lines_suppressed_total, "Log lines held back by the rate limit")
+
+#define METRIC_GAUGES(X)                                                                           \
+    X(connections_open, "Open connections")                                                        \
+    X(viewers_rtmp, "RTMP players")                                                                \
+    X(viewers_flv, "HTTP-FLV players")                                                             \
+    X(publishers, "Publishers")                                                                    \
+    X(pulls, "Streams pulled from other nodes")                                                    \
+    X(relays, "Relay connections being served")                                                    \
+    X(feeds, "Streams known on a worker, replicas counted")                                        \
+    X(log_bytes, "Bytes of frames held by logs, replicas on other workers not counted")            \
+    X(redis_up, "1 while the connection to Redis works")                                           \
+    X(clock_offset_ms_max, "Largest clock difference to another node that was learned")            \
+    X(merge_ms, "Present merging of writes, milliseconds")                                         \
+    X(load_percent, "Share of the worker's time spent in handlers")
+
+struct metrics {
+#define X(name, help) uint64_t name;
+    METRIC_COUNTERS(X)
+#undef X
+#define X(name, help) int64_t name;
+    METRIC_GAUGES(X)
+#undef X
+    uint64_t closed[CLOSE_REASON_COUNT]; /* sessions by reason: sluice_closed_total{reason="…"} */
+};
+
+/* The only ways a counter or gauge is written (owner thread) and read (any thread). */
+#define METRIC_ADD(field, n)                                                                       \
+    __atomic_store_n(&(field), __atomic_load_n(&(field), __ATOMIC_RELAXED) + (n), __ATOMIC_RELAXED)
+#define METRIC_INC(field)    METRIC_ADD(field, 1)
+#define METRIC_SET(field, v) __atomic_store_n(&(field), (v), __ATOMIC_RELAXED)
+#define METRIC_GET(field)    __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+/* Adds `from` to `sum`, field by field (maximum for *_max gauges; merge_ms and load_percent too). */
+void metrics_add(struct metrics *sum, const struct metrics *from);
+
+/* Writes the sum as Prometheus text (version 0.0.4), with the process-wide values (frames alive,
+ * resident memory, open descriptors, start time, version). */
+void metrics_print(const struct metrics *sum, struct buf *out);
+
+/* A latency histogram lives beside the counters when something needs one; buckets in microseconds. */
+
+#endif

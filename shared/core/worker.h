@@ -1,0 +1,94 @@
+#ifndef SLUICE_CORE_WORKER_H
+#define SLUICE_CORE_WORKER_H
+
+#include "base/list.h"
+#include "core/logline.h"
+#include "core/metrics.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct config;
+struct workers;
+
+/*
+ * One thread with its event loop.  Everything that lives on a worker is touched by that thread only;
+ * other threads post messages to it.
+ */
+
+/* A message: embedded in (usually at the start of) what it carries.  `run` is called on the target's
+ * thread and owns the message from then on. */
+struct message {
+    struct message *next;
+    void (*run)(struct message *m);
+};
+
+#define WORKER_SCRATCH_SIZE (256 * 1024)
+
+struct worker {
+    uint32_t magic;
+    int index;
+    struct workers *group;
+    const struct config *config;
+    struct event_base *base;
+    struct log_id log;
+    struct metrics metrics;
+    uint8_t *scratch; /* WORKER_SCRATCH_SIZE bytes: reads land here; valid until the handler returns */
+    int load_percent; /* share of the last quarter second spent working, smoothed; 0..100 */
+
+    pthread_t thread;
+    pthread_mutex_t mailbox_mutex;
+    struct message *mailbox_first, **mailbox_last;
+    int mailbox_fd;
+    struct event mailbox_event;
+    struct event load_event;
+    struct event deferred_event;
+    struct list deferred;
+    int64_t load_wall_us, load_cpu_us;
+    bool started;
+};
+
+struct workers {
+    struct worker *workers;
+    int count;
+    const struct config *config;
+};
+
+/* Makes `count` workers (0: one per core); no thread runs yet, so main may add listeners and timers. */
+int workers_init(struct workers *g, const struct config *config, int count);
+/* Starts the threads; returns when all loops run. */
+int workers_start(struct workers *g);
+/* Ends all loops after what is queued, joins the threads, runs what is left in the mailboxes. */
+void workers_stop(struct workers *g);
+void workers_fini(struct workers *g);
+
+/* Queues m for w; from any thread, in order per sender. */
+void worker_post(struct worker *w, struct message *m);
+/* True on w's own thread (and anywhere before the threads start). */
+bool worker_is_current(const struct worker *w);
+
+/*
+ * Work put off to the end of this turn of the loop: batching, and freeing what has closed while no
+ * code of it is on the stack.  A task is queued at most once.
+ */
+struct task {
+    struct list node;
+    void (*run)(void *arg);
+    void *arg;
+};
+void task_init(struct task *t, void (*run)(void *arg), void *arg);
+void task_defer(struct worker *w, struct task *t);
+void task_cancel(struct task *t);
+static inline bool task_is_queued(const struct task *t)
+{
+    return !list_empty(&t->node);
+}
+
+/* Calls fn(arg) and logs `loop.slow` with what when it took longer than HANDLER_SLOW_US. */
+#define HANDLER_SLOW_US 20000
+void worker_watch(struct worker *w, const char *what, int64_t start_us);
+
+#endif

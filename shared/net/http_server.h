@@ -1,0 +1,106 @@
+#ifndef SLUICE_NET_HTTP_SERVER_H
+#define SLUICE_NET_HTTP_SERVER_H
+
+#include "core/worker.h"
+#include "net/io.h"
+
+#include <jansson.h>
+
+/*
+ * HTTP requests to handlers, by a table of routes.  A handler sees an exchange (one request, one
+ * answer) and never the protocol below it: HTTP/1.1 today, HTTP/2 streams of one connection later.
+ * Everything of an exchange happens on the worker that accepted its connection.
+ */
+
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS };
+const char *http_method_name(enum http_method m);
+
+#define HTTP_BODY_MAX      (64 * 1024) /* request bodies */
+#define HTTP_CAPTURES_MAX  4
+#define HTTP_HEAD_DEADLINE_MS 10000    /* whole request, head and body */
+#define HTTP_IDLE_MS          30000    /* between requests of one connection */
+
+struct http_header {
+    const char *name;  /* answers: as it is to be written */
+    struct slice value;
+};
+
+/* Valid until the handler returns; what is kept must be copied. */
+struct http_request {
+    enum http_method method;
+    struct slice target;   /* as sent: path and query (signatures) */
+    struct slice path;     /* percent-decoded; only [!-~] without %00, "//", "..": else 400 before */
+    struct slice query;    /* as sent, without '?' */
+    struct slice body;     /* complete */
+    struct slice captures[HTTP_CAPTURES_MAX]; /* what the pattern's * matched, in order */
+    size_t capture_count;
+    const struct net_address *peer;
+    const void *headers; /* http_request_header() */
+};
+
+/* A header's value by name (any case), p NULL when absent. */
+struct slice http_request_header(const struct http_request *req, const char *name);
+/* A query parameter, percent-decoded into out (terminated); false when absent or too long. */
+bool http_request_query(const struct http_request *req, const char *name, char *out, size_t room);
+
+struct http_exchange;
+
+/* Answers now or later with http_respond() or http_stream(); the exchange lives until then, or until
+ * on_gone. */
+typedef void http_handler(struct http_exchange *x, const struct http_request *req, void *arg);
+
+struct http_route {
+    const char *method;  /* "GET" (serves HEAD too), "POST" … or "*" */
+    const char *pattern; /* "/api/v1/streams/" + "*" + "/" + "*": a * is one path segment or part of one ("*.flv") */
+    http_handler *handle;
+};
+
+struct http_server_options {
+    const char *name; /* log lines */
+    const struct http_route *routes;
+    size_t route_count;
+    void *arg;               /* given to every handler */
+    const char *cors_origin; /* NULL: no CORS headers, OPTIONS is 405 */
+    /* Called before the handler; false when it has answered (authentication).  May be NULL. */
+    bool (*on_request)(struct http_exchange *x, const struct http_request *req, void *arg);
+};
+
+/* One per listening address; serves all workers (const after it is made).  Accepted connections are
+ * given to http_server_accept, which has the shape of an accept_handler with the server as arg. */
+struct http_server;
+struct http_server *http_server_new(const struct http_server_options *o);
+void http_server_free(struct http_server **sp);
+void http_server_accept(struct worker *w, struct io *io, void *server);
+/* Closes this worker's connections: idle ones now, exchanges through on_gone(CLOSE_DRAIN). */
+void http_server_drain(struct http_server *s, struct worker *w);
+
+/* What a handler that answers later, or streams, wants to hear.  Each may be NULL. */
+struct http_exchange_ops {
+    void (*on_writable)(struct http_exchange *x, void *owner); /* after http_stream_writev took less */
+    void (*on_gone)(struct http_exchange *x, enum close_reason why, void *owner); /* the last call */
+};
+void http_exchange_watch(struct http_exchange *x, const struct http_exchange_ops *ops, void *owner);
+
+struct worker *http_exchange_worker(const struct http_exchange *x);
+const struct net_address *http_exchange_peer(const struct http_exchange *x);
+
+/* A whole answer; `body` is copied.  Content-Length, Date and CORS are added. */
+void http_respond(struct http_exchange *x, int status, const struct http_header *headers,
+                  size_t count, struct slice body);
+void http_respond_json(struct http_exchange *x, int status, json_t *body); /* takes the reference */
+/* {"error":{"code","message"}} */
+void http_respond_error(struct http_exchange *x, int status, const char *code, const char *message);
+
+/* Begins an endless answer: the head is sent, the body follows with http_stream_writev and has no
+ * framing of its own (the end of the connection ends it). */
+void http_stream(struct http_exchange *x, int status, const struct http_header *headers, size_t count);
+/* Bytes taken (0: none now, on_writable follows), or negative. */
+ssize_t http_stream_writev(struct http_exchange *x, const struct iovec *iov, int count);
+/* Queues a copy, bounded by io's limit. */
+int http_stream_write(struct http_exchange *x, struct slice bytes);
+/* The connection below, for send-buffer sizes and times; NULL where streams share one. */
+struct io *http_exchange_io(struct http_exchange *x);
+/* Ends the body after what is queued; the exchange is gone when this returns, on_gone is not called. */
+void http_stream_end(struct http_exchange *x, enum close_reason why);
+
+#endif

@@ -1,0 +1,109 @@
+#ifndef SLUICE_NET_IO_H
+#define SLUICE_NET_IO_H
+
+#include "base/buf.h"
+#include "base/slice.h"
+#include "core/timer.h"
+#include "core/worker.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+/*
+ * One byte stream of one connection, on one worker.  Readiness and errors are interpreted here once;
+ * its owner has one callback and one switch over a closed set of events.  A plain socket today; TLS
+ * fits behind the same functions (io_writev then seals instead of handing over).
+ *
+ * Reading: IO_DATA is dispatched while io_data() holds bytes; the owner consumes what it understood
+ * and leaves the rest, which is kept for the next time (at most `in_max` bytes; more than that unread
+ * is IO_FAILED with ERR_TOO_LARGE).  The bytes are valid until the callback returns.
+ *
+ * Writing: io_write() queues a copy (at most `out_max` bytes in the queue) and sends what the socket
+ * takes; io_writev() hands bytes straight to the socket and takes only what fits at once.
+ *
+ * The owner may close the io in any callback; it is freed by io_free() from the owner's reaper.
+ */
+
+enum io_event {
+    IO_CONNECTED, /* an outgoing connection is up */
+    IO_DATA,      /* new bytes in io_data() */
+    IO_DRAINED,   /* the queue is empty and the socket takes bytes again */
+    IO_CLOSED,    /* the peer closed its side; unread bytes were delivered before */
+    IO_TIMEOUT,   /* the deadline set by io_deadline() passed */
+    IO_FAILED,    /* see io_error() */
+};
+const char *io_event_name(enum io_event ev);
+
+struct io;
+typedef void io_handler(struct io *io, enum io_event ev, void *owner);
+
+/* An address and its text ("10.0.0.1:1935", "[::1]:1935"). */
+struct net_address {
+    struct sockaddr_storage sa;
+    socklen_t len;
+};
+#define NET_ADDRESS_TEXT_MAX 64
+void net_address_text(const struct net_address *a, char out[NET_ADDRESS_TEXT_MAX]);
+bool net_address_is_loopback(const struct net_address *a);
+/* "HOST:PORT" with a numeric host; 0 or ERR_TYPE. */
+int net_address_parse(const char *text, struct net_address *out);
+
+/* Takes an accepted, non-blocking socket. */
+struct io *io_accept(struct worker *w, int fd, const struct net_address *peer, io_handler *handler,
+                     void *owner);
+/* Starts a connection; IO_CONNECTED or IO_FAILED follows, never from inside this call. */
+struct io *io_connect(struct worker *w, const struct net_address *to, io_handler *handler,
+                      void *owner);
+/* Stops all events at once, closes the socket (what is queued is dropped); the io stays valid. */
+void io_close(struct io *io);
+/* Sends what is queued, then closes; IO_CLOSED comes when it is out, or after at most linger_ms. */
+void io_close_after_flush(struct io *io, int64_t linger_ms);
+void io_free(struct io **iop);
+
+/* Hands the connection to another owner (a protocol upgrade, PROXY header stripped …). */
+void io_set_handler(struct io *io, io_handler *handler, void *owner);
+
+/* Unread bytes; they stay until io_consume(). */
+struct slice io_data(const struct io *io);
+void io_consume(struct io *io, size_t len);
+/* While paused nothing is read from the socket, so the peer is slowed down by TCP. */
+void io_pause(struct io *io);
+void io_resume(struct io *io);
+void io_set_limits(struct io *io, size_t in_max, size_t out_max);
+
+/* Queues a copy; 0, ERR_TOO_LARGE when the queue would pass out_max, ERR_CLOSED. */
+int io_write(struct io *io, const void *src, size_t len);
+/* Bytes in the queue. */
+size_t io_queued(const struct io *io);
+/*
+ * One writev: how many bytes the socket took (0 when it takes none now, or while anything is queued:
+ * IO_DRAINED follows), or a negative enum err.
+ */
+ssize_t io_writev(struct io *io, const struct iovec *iov, int count);
+
+/* IO_TIMEOUT in ms from now unless changed; 0: never. */
+void io_deadline(struct io *io, int64_t ms);
+/* When the peer last took bytes from us (clock_us of the last successful write), and last sent. */
+int64_t io_last_write_us(const struct io *io);
+int64_t io_last_read_us(const struct io *io);
+
+const struct net_address *io_peer(const struct io *io);
+/* From a PROXY header. */
+void io_set_peer(struct io *io, const struct net_address *peer);
+struct worker *io_worker(const struct io *io);
+int io_error(const struct io *io);
+bool io_is_closed(const struct io *io);
+uint64_t io_bytes_in(const struct io *io);
+uint64_t io_bytes_out(const struct io *io);
+/* Kernel send buffer in bytes (SO_SNDBUF) and TCP_NOTSENT_LOWAT, so that a slow reader holds little. */
+void io_set_send_buffer(struct io *io, int bytes);
+/* TCP_USER_TIMEOUT and keepalive for peers that may vanish without a word. */
+void io_set_dead_peer(struct io *io, int64_t user_timeout_ms);
+/* Memory of ours this connection holds, bytes. */
+size_t io_memory(const struct io *io);
+
+#endif

@@ -22,6 +22,11 @@ struct cluster;
 #define CLUSTER_PUBLISHER_MAX 65 /* a SHA-256 as hex, and the terminator */
 #define CLUSTER_ADDRESS_MAX   300
 #define CLUSTER_NEXT_NONE     (-1)
+#define CLUSTER_NODES_MAX     1024 /* nodes of one cluster that are listed; the rest is left out */
+
+/* The versions of the protocol between nodes that this build speaks. */
+#define CLUSTER_PROTOCOL_MIN 1
+#define CLUSTER_PROTOCOL_MAX 1
 
 /* Who we are.  `relay_address` is what other nodes dial, "HOST:PORT". */
 struct cluster_self {
@@ -43,8 +48,12 @@ struct cluster_load {
 /* A stream's owner as the directory (or a peer) told it.  Order: (epoch, instance), higher wins. */
 struct cluster_owner {
     bool found;
-    bool lost;    /* the publisher's transport is gone; it may come back */
+    bool lost;           /* the publisher's transport is gone; it may come back */
     bool from_directory; /* false: a guess while the directory is away (the last owner known) */
+    /* Lower than what was remembered, but the directory has shown it steadily for 15 s: take it
+     * only when no link to the higher owner lives; else tell the higher one again by cluster_learn.
+     */
+    bool regressed;
     uint64_t epoch, instance;
     char node[NAME_NODE_MAX + 1];
     char address[CLUSTER_ADDRESS_MAX];
@@ -66,6 +75,8 @@ enum claim_verdict {
     CLAIM_BUSY,         /* `owner` has it and stays */
     CLAIM_HOLD,         /* too many displacements: try again in wait_ms */
 };
+const char *claim_verdict_name(enum claim_verdict v);
+
 struct cluster_claim {
     char name[NAME_STREAM_MAX + 1];
     char session[CLUSTER_SESSION_MAX];     /* random; makes a repeated acquire harmless */
@@ -73,35 +84,45 @@ struct cluster_claim {
     char proto[8];                         /* "rtmp", "whip" */
     uint64_t floor;                        /* the highest epoch seen for the stream */
     enum takeover_policy policy;
+    /* The owner was asked and has no live publisher (or is dead): displace it whatever the policy
+     * is; that is not counted for damping.  (With a policy other than `replace` in the settings, a
+     * claim with TAKEOVER_REPLACE says the same.) */
+    bool owner_gone;
 };
 struct cluster_claimed {
     enum claim_verdict verdict;
     uint64_t epoch;
-    int64_t wait_ms;
-    struct cluster_owner owner;    /* who has it (BUSY, HOLD) or had it */
-    int64_t next_msn, next_dsn;    /* where numbering goes on, or CLUSTER_NEXT_NONE */
+    int64_t wait_ms; /* HOLD; BUSY: until the claim is stale if its owner is dead; 0: not known */
+    struct cluster_owner owner; /* who has it (BUSY, HOLD) or had it */
+    int64_t next_msn, next_dsn; /* where numbering goes on, or CLUSTER_NEXT_NONE */
     uint64_t next_epoch;
 };
 
-/* What the cluster tells the node, on the cluster's worker. */
+/* What the cluster tells the node, on the cluster's worker.  Any of them may be NULL. */
 struct cluster_events {
-    /* A stream we watch or claim has (or may have) a new owner; `owner.found` false: it ended. */
+    /* A stream we watch or claim has (or may have) a new owner; `owner.found` false: it ended.  The
+     * same owner may be told again (its record was gone for a while): not a reason to switch. */
     void (*on_owner)(const char *name, const struct cluster_owner *owner, void *arg);
     /* Our claim lost to a higher (epoch, instance): stop relaying it now. */
-    void (*on_fenced)(const char *name, uint64_t our_epoch, const struct cluster_owner *owner, void *arg);
+    void (*on_fenced)(const char *name, uint64_t our_epoch, const struct cluster_owner *owner,
+                      void *arg);
     /* A request addressed to this node: "kick" with a stream, "drain" … */
     void (*on_request)(const char *verb, const char *name, void *arg);
     void (*fill_load)(struct cluster_load *load, void *arg);
+    /* The directory refuses us for good (password, ACL), told once and only in the first seconds:
+     * the process ends with EXIT_CONFIG and this text. */
+    void (*on_fatal)(const char *text, void *arg);
 };
 
-/* A backend implements these on the cluster's worker; `cluster.c` does the hopping between workers,
- * the epochs seen, the interest set and the last owners known.  See cluster_backend.h. */
-
+/* Before or after workers_start; 0, or negative with `error` filled (settings that cannot work).
+ * `self` and `events` are copied.  What follows runs once the loops run. */
 int cluster_open(struct cluster **out, struct workers *g, const struct cluster_self *self,
                  const struct cluster_events *events, void *arg, char error[CONFIG_ERROR_MAX]);
-/* Releases nothing: callers release their claims before.  `on_closed` (cluster's worker) when the last
- * commands were answered or 1 s has passed. */
+/* Releases nothing: callers release their claims before.  `on_closed` (cluster's worker) when the
+ * last commands were answered or 1 s has passed.  Requests made after this are answered at once
+ * (BUSY, not found).  The node leaves the list of nodes. */
 void cluster_close(struct cluster *c, void (*on_closed)(void *arg), void *arg);
+/* After workers_stop and before workers_fini. */
 void cluster_free(struct cluster **cp);
 const struct cluster_self *cluster_self(const struct cluster *c);
 struct worker *cluster_worker(const struct cluster *c);
@@ -133,7 +154,12 @@ bool cluster_is_up(const struct cluster *c);
 /* All live nodes, this one included; the array is valid during the callback. */
 typedef void cluster_nodes_done(const struct cluster_node *nodes, size_t count, void *arg);
 void cluster_nodes(struct cluster *c, struct worker *caller, cluster_nodes_done *done, void *arg);
-/* Sends a request to one node (kick): 0, or ERR_NOT_FOUND when there is no way to. */
+/* The same from memory (at most some ten seconds old while the directory answers): never asks it,
+ * so it serves while the directory is away. */
+void cluster_known_nodes(struct cluster *c, struct worker *caller, cluster_nodes_done *done,
+                         void *arg);
+/* Sends a request to one node (kick): 0 when it is on its way (which is no promise), or
+ * ERR_NOT_FOUND when there is no way to. */
 int cluster_send(struct cluster *c, const char *node, const char *verb, const char *name);
 
 #endif

@@ -1,13 +1,17 @@
 #ifndef SLUICE_CLUSTER_CLUSTER_BACKEND_H
 #define SLUICE_CLUSTER_CLUSTER_BACKEND_H
 
+#include "base/list.h"
 #include "cluster/cluster.h"
 
 /*
- * What a backend implements.  Everything runs on the cluster's worker; a backend answers each request
- * exactly once through the cluster_backend_* functions of cluster.c (never from inside the call).
- * `none` is the smallest member.
+ * What a backend implements, and what cluster.c does for all of them: the hopping between workers,
+ * the claims held, the epochs seen, the interest set and the last owners and nodes known.
+ * Everything here runs on the cluster's worker.  A backend answers each request exactly once
+ * through cluster_backend_answer_*, which may happen inside the call.  `none` is the smallest
+ * member.
  */
+struct cluster_held;
 struct cluster_request; /* an acquire, lookup, nodes or release that waits for its answer */
 
 struct cluster_backend {
@@ -15,20 +19,74 @@ struct cluster_backend {
     int (*open)(struct cluster *c, void **state, char error[CONFIG_ERROR_MAX]);
     /* Starts its timers and connections; called on the worker's thread once loops run. */
     void (*start)(void *state);
+    /* claim->floor is at least the highest epoch seen. */
     void (*acquire)(void *state, const struct cluster_claim *claim, struct cluster_request *r);
-    void (*release)(void *state, const char *name, uint64_t epoch, const char *why,
+    /* `held` is no longer in the table of held claims, and gone when this returns. */
+    void (*release)(void *state, const struct cluster_held *held, const char *why,
                     struct cluster_request *r);
-    void (*claim_changed)(void *state, const char *name); /* lost, msn, tracks: next renewal, or now */
+    /* A held claim was set lost or found again; numbering goes with the next renewal. */
+    void (*claim_changed)(void *state, struct cluster_held *held);
     void (*lookup)(void *state, const char *name, struct cluster_request *r);
     void (*watch)(void *state, const char *name, bool on);
     void (*nodes)(void *state, struct cluster_request *r);
-    int (*send)(void *state, const char *node, const char *verb, const char *name);
-    bool (*is_up)(void *state);
+    /* NULL when the backend has no way to. */
+    void (*send)(void *state, const char *node, const char *verb, const char *name);
+    /* on_closed within a second; afterwards no request is waiting. */
     void (*close)(void *state, void (*on_closed)(void *arg), void *arg);
     void (*free)(void **state);
 };
 
 extern const struct cluster_backend cluster_backend_none;
 extern const struct cluster_backend cluster_backend_redis;
+
+/* A claim of ours, from its grant until it is released or fenced. */
+struct cluster_held {
+    struct list node; /* in the list of held claims */
+    struct cluster_claim claim;
+    uint64_t epoch;
+    int64_t msn, dsn; /* CLUSTER_NEXT_NONE: not known */
+    int tracks, takeovers;
+    bool lost;
+    bool registered; /* the directory has (or had) it */
+};
+struct cluster_held *cluster_backend_held(struct cluster *c, const char *name);
+/* All of them, linked by `node`; a backend may reorder the list. */
+struct list *cluster_backend_held_list(struct cluster *c);
+size_t cluster_backend_held_count(const struct cluster *c);
+
+/* `takeovers` goes into the held claim. */
+void cluster_backend_answer_claim(struct cluster_request *r, const struct cluster_claimed *claimed,
+                                  int takeovers);
+/* UNREGISTERED with the next epoch that is higher than all seen and than `floor`. */
+void cluster_backend_answer_unregistered(struct cluster_request *r, uint64_t floor);
+void cluster_backend_answer_release(struct cluster_request *r);
+/* What the directory says, or NULL when it is away: the last owner known. */
+void cluster_backend_answer_owner(struct cluster_request *r, const struct cluster_owner *owner);
+/* The live nodes, or nodes == NULL when the directory is away: those known.  r may be NULL: only
+ * for the memory. */
+void cluster_backend_answer_nodes(struct cluster_request *r, const struct cluster_node *nodes,
+                                  size_t count);
+const struct cluster_claim *cluster_backend_claim(const struct cluster_request *r);
+
+/* News of a stream.  EVENT: somebody said so; READ: the directory's record (or its absence). */
+enum cluster_news { CLUSTER_NEWS_EVENT, CLUSTER_NEWS_READ };
+void cluster_backend_news(struct cluster *c, const char *name, const struct cluster_owner *owner,
+                          enum cluster_news kind);
+/* The directory refused a renewal: `owner` has our stream. */
+void cluster_backend_fenced(struct cluster *c, struct cluster_held *held,
+                            const struct cluster_owner *owner);
+void cluster_backend_request(struct cluster *c, const char *verb, const char *name);
+void cluster_backend_fatal(struct cluster *c, const char *text);
+void cluster_backend_set_up(struct cluster *c, bool up);
+void cluster_backend_fill_load(struct cluster *c, struct cluster_load *load);
+/* The row of this node in a list of nodes. */
+void cluster_backend_self_node(struct cluster *c, struct cluster_node *out);
+
+bool cluster_backend_is_watched(const struct cluster *c, const char *name);
+void cluster_backend_each_watched(struct cluster *c, void (*fn)(const char *name, void *arg),
+                                  void *arg);
+/* The highest epoch seen for the stream, or 0. */
+uint64_t cluster_backend_epoch_seen(struct cluster *c, const char *name);
+const struct log_id *cluster_backend_log(const struct cluster *c);
 
 #endif

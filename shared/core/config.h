@@ -10,8 +10,9 @@
 
 /*
  * The settings of a node: read and checked before the first socket opens, const afterwards (what
- * SIGHUP may change is replaced as a whole).  Durations are milliseconds, sizes bytes.  docs: one row
- * per setting in config_options.c serves YAML, environment, --set, `check` and conf/sluice.yaml.
+ * SIGHUP may change is replaced as a whole).  Durations are milliseconds, sizes bytes.  docs: one
+ * row per setting in config_options.c serves YAML, environment, --set, `check` and
+ * conf/sluice.yaml.
  */
 
 enum node_role { ROLE_NODE, ROLE_ORIGIN, ROLE_EDGE };
@@ -20,7 +21,7 @@ enum takeover_policy { TAKEOVER_SAME, TAKEOVER_REJECT, TAKEOVER_REPLACE };
 enum auth_play { AUTH_PLAY_OPEN };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
-#define MERGE_AUTO (-1)
+#define MERGE_AUTO   (-1)
 #define MERGE_MS_MAX 350 /* auto never merges longer than this */
 
 /* A list setting: `count` terminated strings. */
@@ -111,8 +112,8 @@ struct config {
  * ("key=value"), then the relations between settings.  0, or negative with `error` filled.  The
  * result is freed by config_free.  Warnings (unknown SLUICE_… variables) are logged.
  */
-int config_load(struct config **out, const char *path, char *const *environment,
-                char *const *sets, size_t set_count, char error[CONFIG_ERROR_MAX]);
+int config_load(struct config **out, const char *path, char *const *environment, char *const *sets,
+                size_t set_count, char error[CONFIG_ERROR_MAX]);
 /* The same from YAML text (tests, fuzzing); `name` stands for the file in errors. */
 int config_parse(struct config **out, const char *name, const char *text, size_t len,
                  char error[CONFIG_ERROR_MAX]);

@@ -6,12 +6,15 @@
 
 /*
  * One event per line on standard error: `time level object event key=value…`, or the same as a JSON
- * object.  The format string of every call begins with the event, a lower-case dotted word, followed
- * by key=value pairs; a value with spaces is written key="value".  The sink escapes everything
- * outside printable ASCII and cuts a line at LOG_LINE_MAX, so peers' text may be passed as it is.
+ * object with the members time, level, object, event and one text member per key.  The format
+ * string of every call begins with the event, a lower-case dotted word, followed by key=value pairs
+ * with one space between.  Where a value begins and ends is taken from the format, never from what
+ * was printed into it: the sink quotes values that need it, escapes everything outside printable
+ * ASCII as \xHH and cuts a line at LOG_LINE_MAX, so peers' text may be passed as it is and cannot
+ * make up a line or a key.  Text with spaces in the format itself is quoted there: why="no room".
  * Any thread may log.
  */
-#define LOG_LINE_MAX 1024
+#define LOG_LINE_MAX 1024 /* bytes, line feed included */
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
@@ -37,7 +40,9 @@ void log_write(enum log_level level, const struct log_id *id, const char *format
 extern enum log_level log_threshold;
 
 #define LOG_AT(level, id, ...)                                                                     \
-    ((level) < log_threshold ? (void)0 : log_write((level), (id), __VA_ARGS__))
+    ((level) < __atomic_load_n(&log_threshold, __ATOMIC_RELAXED)                                   \
+         ? (void)0                                                                                 \
+         : log_write((level), (id), __VA_ARGS__))
 #define log_debug(id, ...) LOG_AT(LOG_DEBUG, id, __VA_ARGS__)
 #define log_info(id, ...)  LOG_AT(LOG_INFO, id, __VA_ARGS__)
 #define log_warn(id, ...)  LOG_AT(LOG_WARN, id, __VA_ARGS__)

@@ -8,8 +8,8 @@
 
 /*
  * Counters and gauges, one set per worker, written only by that worker's thread; a reader sums them
- * (relaxed atomic loads, so a sum is at most one event behind).  One row: name, help.  In Prometheus
- * text each is sluice_<name>.
+ * (relaxed atomic loads, so a sum is at most one event behind).  One row: name, help.  In
+ * Prometheus text each is sluice_<name>.
  */
 #define METRIC_COUNTERS(X)                                                                         \
     X(connections_total, "Connections accepted")                                                   \
@@ -77,13 +77,21 @@ struct metrics {
 #define METRIC_SET(field, v) __atomic_store_n(&(field), (v), __ATOMIC_RELAXED)
 #define METRIC_GET(field)    __atomic_load_n(&(field), __ATOMIC_RELAXED)
 
-/* Adds `from` to `sum`, field by field (maximum for *_max gauges; merge_ms and load_percent too). */
+/* Adds `from` (another thread's) to `sum`, field by field (maximum for *_max gauges, merge_ms,
+ * load_percent and redis_up). */
 void metrics_add(struct metrics *sum, const struct metrics *from);
 
-/* Writes the sum as Prometheus text (version 0.0.4), with the process-wide values (frames alive,
- * resident memory, open descriptors, start time, version). */
-void metrics_print(const struct metrics *sum, struct buf *out);
+/* A gauge that is not counted per worker, for the caller to add: "frames_alive", its help, its
+ * value. */
+struct metric_extra {
+    const char *name, *help;
+    int64_t value;
+};
 
-/* A latency histogram lives beside the counters when something needs one; buckets in microseconds. */
+/* Writes the sum as Prometheus text (version 0.0.4), with the process-wide values (resident memory,
+ * open descriptors, start time, version) and `extra_count` rows of the caller.  0, ERR_TOO_LARGE or
+ * ERR_NOMEM. */
+int metrics_print(const struct metrics *sum, const struct metric_extra *extra, size_t extra_count,
+                  struct buf *out);
 
 #endif

@@ -9,7 +9,9 @@ enum exit_code { EXIT_DRAINED = 0, EXIT_FAILED = 1, EXIT_USAGE = 64, EXIT_CONFIG
 /* Ignores SIGPIPE, raises the descriptor limit to the hard limit, sets the thread's name. */
 void process_setup(void);
 
-/* Refuses to run on library versions with known holes: 0, or negative with *what naming the one. */
+/* The interfaces this program was written for, as loaded at run time: 0, or ERR_UNSUPPORTED with
+ * *what naming the library that is too old.  (scripts/setup looks after the packages' security
+ * versions.) */
 int process_check_libraries(const char **what);
 
 /* Resident memory in bytes, open descriptors, start in unix seconds: for metrics. */

@@ -4,11 +4,13 @@
 #include "core/worker.h"
 
 /*
- * A one-shot timer of a worker; only that worker's thread touches it.  The callback may set it again.
+ * A one-shot timer of a worker; only that worker's thread touches it.  The callback may set it
+ * again or free what it is embedded in.  It never fires early.
  */
 struct timer {
     struct event event;
-    struct worker *worker;
+    struct worker *worker; /* NULL: never initialised, or finished */
+    int64_t due_us;        /* clock_us() before which it does not fire */
     void (*on_time)(void *arg);
     void *arg;
     const char *what; /* a literal, for loop.slow */
@@ -21,10 +23,11 @@ void timer_set_us(struct timer *t, int64_t us);
 void timer_set_ms(struct timer *t, int64_t ms);
 void timer_stop(struct timer *t);
 bool timer_is_set(const struct timer *t);
-/* Stops it; a timer that was never initialised (all zero) is left alone. */
+/* Stops it, after which it must be initialised again; one that never was (all zero) is left alone.
+ */
 void timer_fini(struct timer *t);
 
-/* Waits between tries: 0, step, 2 step … up to max, each ± 20 % (0 stays 0). */
+/* Waits between tries: 0, step, then doubled up to max, each ± 20 % (0 stays 0). */
 struct backoff {
     int64_t step_ms, max_ms, next_ms;
 };

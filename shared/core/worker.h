@@ -15,12 +15,12 @@ struct config;
 struct workers;
 
 /*
- * One thread with its event loop.  Everything that lives on a worker is touched by that thread only;
- * other threads post messages to it.
+ * One thread with its event loop.  Everything that lives on a worker is touched by that thread
+ * only; other threads post messages to it.
  */
 
-/* A message: embedded in (usually at the start of) what it carries.  `run` is called on the target's
- * thread and owns the message from then on. */
+/* A message: embedded in (usually at the start of) what it carries.  `run` is called on the
+ * target's thread and owns the message from then on. */
 struct message {
     struct message *next;
     void (*run)(struct message *m);
@@ -36,7 +36,8 @@ struct worker {
     struct event_base *base;
     struct log_id log;
     struct metrics metrics;
-    uint8_t *scratch; /* WORKER_SCRATCH_SIZE bytes: reads land here; valid until the handler returns */
+    uint8_t
+        *scratch; /* WORKER_SCRATCH_SIZE bytes: reads land here; valid until the handler returns */
     int load_percent; /* share of the last quarter second spent working, smoothed; 0..100 */
 
     pthread_t thread;
@@ -47,22 +48,34 @@ struct worker {
     struct event load_event;
     struct event deferred_event;
     struct list deferred;
-    int64_t load_wall_us, load_cpu_us;
+    bool deferred_running;
+    int64_t load_wall_us, load_cpu_us, load_permille;
     bool started;
 };
+
+#define WORKERS_MAX 256 /* threads */
 
 struct workers {
     struct worker *workers;
     int count;
     const struct config *config;
+    struct worker_gate *gate; /* where threads wait for each other at the start; NULL otherwise */
 };
 
-/* Makes `count` workers (0: one per core); no thread runs yet, so main may add listeners and timers. */
+/*
+ * Makes `count` workers (0: one per core, at most WORKERS_MAX); no thread runs yet, so main may add
+ * listeners and timers.  config may be NULL in tests.  0, ERR_RANGE or ERR_IO (no descriptors
+ * left).
+ */
 int workers_init(struct workers *g, const struct config *config, int count);
-/* Starts the threads; returns when all loops run. */
+/* Starts the threads "sluice-w<n>" with all signals blocked; returns when all are at their loops,
+ * or ERR_IO with none running. */
 int workers_start(struct workers *g);
-/* Ends all loops after what is queued, joins the threads, runs what is left in the mailboxes. */
+/* Ends all loops after what is queued, joins the threads, then runs on the calling thread what is
+ * left in the mailboxes and put off; worker_is_current() is true there. */
 void workers_stop(struct workers *g);
+/* Frees all workers; harmless on a group that is all zero.  Objects with events on a loop go
+ * before. */
 void workers_fini(struct workers *g);
 
 /* Queues m for w; from any thread, in order per sender. */
@@ -72,7 +85,8 @@ bool worker_is_current(const struct worker *w);
 
 /*
  * Work put off to the end of this turn of the loop: batching, and freeing what has closed while no
- * code of it is on the stack.  A task is queued at most once.
+ * code of it is on the stack.  A task is queued at most once; deferred by a task, it runs in the
+ * next turn, after I/O.
  */
 struct task {
     struct list node;
@@ -87,7 +101,8 @@ static inline bool task_is_queued(const struct task *t)
     return !list_empty(&t->node);
 }
 
-/* Calls fn(arg) and logs `loop.slow` with what when it took longer than HANDLER_SLOW_US. */
+/* After a handler that began at start_us (clock_us): logs `loop.slow` with what, and counts it,
+ * when it took longer than HANDLER_SLOW_US.  On w's thread. */
 #define HANDLER_SLOW_US 20000
 void worker_watch(struct worker *w, const char *what, int64_t start_us);
 

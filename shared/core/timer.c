@@ -1,0 +1,96 @@
+#include "core/timer.h"
+
+#include "base/must.h"
+#include "core/clock.h"
+#include "core/crypto.h"
+
+#include <string.h>
+
+#define BACKOFF_JITTER_PERCENT 20
+
+static void add_event(struct timer *t, int64_t us)
+{
+    struct timeval tv = {us / 1000000, us % 1000000};
+    must(event_add(&t->event, &tv) == 0);
+}
+
+/* The callback may free the timer, so nothing of it is read afterwards. */
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct timer *t = arg;
+    struct worker *w = t->worker;
+    const char *name = t->what;
+    int64_t now_us = clock_us();
+    if (now_us < t->due_us) {
+        /* libevent's clock is the coarse one and may be a tick behind. */
+        add_event(t, t->due_us - now_us);
+        return;
+    }
+    t->on_time(t->arg);
+    worker_watch(w, name, now_us);
+}
+
+void timer_init(struct timer *t, struct worker *w, const char *what, void (*on_time)(void *arg),
+                void *arg)
+{
+    memset(t, 0, sizeof *t);
+    t->worker = w;
+    t->on_time = on_time;
+    t->arg = arg;
+    t->what = what;
+    must(evtimer_assign(&t->event, w->base, on_event, t) == 0);
+}
+
+void timer_set_us(struct timer *t, int64_t us)
+{
+    must(us >= 0 && worker_is_current(t->worker));
+    t->due_us = clock_us() + us;
+    add_event(t, us);
+}
+
+void timer_set_ms(struct timer *t, int64_t ms)
+{
+    timer_set_us(t, ms * 1000);
+}
+
+void timer_stop(struct timer *t)
+{
+    must(worker_is_current(t->worker));
+    event_del(&t->event);
+}
+
+bool timer_is_set(const struct timer *t)
+{
+    return evtimer_pending(&t->event, NULL) != 0;
+}
+
+void timer_fini(struct timer *t)
+{
+    if (t->worker == NULL)
+        return;
+    timer_stop(t);
+    t->worker = NULL;
+}
+
+void backoff_init(struct backoff *b, int64_t step_ms, int64_t max_ms)
+{
+    must(step_ms > 0 && max_ms >= step_ms);
+    *b = (struct backoff){step_ms, max_ms, 0};
+}
+
+void backoff_reset(struct backoff *b)
+{
+    b->next_ms = 0;
+}
+
+int64_t backoff_next_ms(struct backoff *b)
+{
+    int64_t base_ms = b->next_ms;
+    if (base_ms == 0) {
+        b->next_ms = b->step_ms;
+        return 0;
+    }
+    b->next_ms = base_ms > b->max_ms / 2 ? b->max_ms : base_ms * 2;
+    int64_t spread_ms = base_ms * BACKOFF_JITTER_PERCENT / 100;
+    return base_ms - spread_ms + (int64_t)(crypto_random_u64() % (uint64_t)(2 * spread_ms + 1));
+}

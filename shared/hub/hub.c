@@ -1,0 +1,148 @@
+/*
+ * The name table and the making of feeds.  Threads: the table under its mutex; everything else on the
+ * worker that a feed belongs to.
+ */
+#include "hub/hub_internal.h"
+
+#include "base/mem.h"
+#include "base/must.h"
+#include "base/obj.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct hub *hub_new(struct workers *g)
+{
+    struct hub *h = xcalloc(1, sizeof *h);
+    h->group = g;
+    h->account.max = (size_t)g->config->stream.memory_bytes;
+    must(pthread_mutex_init(&h->mutex, NULL) == 0);
+    h->streams = map_new();
+    h->feeds = xcalloc((size_t)g->count, sizeof h->feeds[0]);
+    for (int i = 0; i < g->count; i++)
+        h->feeds[i] = map_new();
+    return h;
+}
+
+void hub_set_hooks(struct hub *h, const struct hub_hooks *hooks)
+{
+    h->hooks = *hooks;
+}
+
+void hub_free(struct hub **hp)
+{
+    struct hub *h = *hp;
+    *hp = NULL;
+    if (h == NULL)
+        return;
+    for (int i = 0; i < h->group->count; i++) {
+        must(map_count(h->feeds[i]) == 0);
+        map_free(&h->feeds[i]);
+    }
+    must(map_count(h->streams) == 0);
+    map_free(&h->streams);
+    pthread_mutex_destroy(&h->mutex);
+    free(h->feeds);
+    free(h);
+}
+
+struct log_account *hub_account(struct hub *h)
+{
+    return &h->account;
+}
+
+bool hub_has_memory(const struct hub *h)
+{
+    return h->account.max == 0 ||
+           atomic_load_explicit(&h->account.bytes, memory_order_relaxed) < h->account.max;
+}
+
+struct stream *stream_ref(struct hub *h, const char *name, struct worker *near)
+{
+    pthread_mutex_lock(&h->mutex);
+    struct stream *s = map_get(h->streams, name);
+    if (s == NULL) {
+        s = xcalloc(1, sizeof *s);
+        s->home = near;
+        must(slice_copy(slice_text(name), s->name, sizeof s->name));
+        map_put(h->streams, name, s);
+    }
+    s->refs++;
+    pthread_mutex_unlock(&h->mutex);
+    return s;
+}
+
+void stream_unref(struct hub *h, struct stream **sp)
+{
+    struct stream *s = *sp;
+    *sp = NULL;
+    pthread_mutex_lock(&h->mutex);
+    must(s->refs > 0);
+    bool last = --s->refs == 0;
+    if (last)
+        map_take(h->streams, s->name);
+    pthread_mutex_unlock(&h->mutex);
+    if (last)
+        free(s);
+}
+
+struct worker *hub_pin(struct hub *h, const char *name, struct worker *near)
+{
+    return stream_ref(h, name, near)->home;
+}
+
+void hub_unpin(struct hub *h, const char *name)
+{
+    pthread_mutex_lock(&h->mutex);
+    struct stream *s = map_get(h->streams, name);
+    pthread_mutex_unlock(&h->mutex);
+    must(s != NULL); /* the pin itself keeps it */
+    stream_unref(h, &s);
+}
+
+struct feed *feed_find(struct hub *h, struct worker *w, const char *name)
+{
+    return map_get(h->feeds[w->index], name);
+}
+
+struct each {
+    void (*fn)(struct feed *f, void *arg);
+    void *arg;
+};
+
+static void each_feed(const char *name, void *value, void *arg)
+{
+    struct each *e = arg;
+    e->fn(OBJ_CAST(struct feed, value, FEED_MAGIC), e->arg);
+}
+
+void feed_each(struct hub *h, struct worker *w, void (*fn)(struct feed *f, void *arg), void *arg)
+{
+    struct each e = {fn, arg};
+    map_each(h->feeds[w->index], each_feed, &e);
+}
+
+struct displaced {
+    struct feed **feeds;
+    size_t count;
+};
+
+static void collect_sourced(struct feed *f, void *arg)
+{
+    struct displaced *d = arg;
+    if (f->source == NULL)
+        return;
+    d->feeds[d->count++] = f;
+    f->holds++;
+}
+
+void hub_displace_all(struct hub *h, struct worker *w, enum close_reason why)
+{
+    struct displaced d = {xcalloc(map_count(h->feeds[w->index]) + 1, sizeof(struct feed *)), 0};
+    feed_each(h, w, collect_sourced, &d);
+    for (size_t i = 0; i < d.count; i++) {
+        feed_displace(d.feeds[i], why);
+        feed_release(&d.feeds[i]);
+    }
+    free(d.feeds);
+}

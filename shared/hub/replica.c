@@ -1,0 +1,291 @@
+/*
+ * What travels between a home feed and its replicas on other workers.  A replica is freed only when
+ * the home has answered its detach, so a message never finds it gone.
+ */
+#include "hub/hub_internal.h"
+
+#include "base/mem.h"
+#include "base/must.h"
+#include "base/obj.h"
+
+#include <stdlib.h>
+
+/* To the home: about one replica. */
+struct home_message {
+    struct message m;
+    struct hub *hub;
+    struct stream *stream;
+    struct feed *replica;
+    struct worker *from;
+    void (*handle)(struct feed *home, struct home_message *h);
+};
+
+/* To a replica. */
+struct replica_message {
+    struct message m;
+    struct feed *to;
+    void (*handle)(struct feed *f, struct replica_message *r);
+    enum feed_state state;
+    enum close_reason why;
+    uint64_t epoch, first_seq;
+    int64_t wall_us, shift_ms;
+    bool shift_set;
+    struct inforce *inforce;
+    size_t count;
+    struct frame *frames[];
+};
+
+static void run_home_message(struct message *m)
+{
+    struct home_message *h = container_of(m, struct home_message, m);
+    struct feed *home = feed_get(h->hub, h->stream->home, h->stream->name);
+    h->handle(home, h);
+    free(h);
+}
+
+static void post_home(struct feed *replica, void (*handle)(struct feed *, struct home_message *))
+{
+    struct home_message *h = xcalloc(1, sizeof *h);
+    *h = (struct home_message){.m.run = run_home_message,
+                               .hub = replica->hub,
+                               .stream = replica->stream,
+                               .replica = replica,
+                               .from = replica->worker,
+                               .handle = handle};
+    worker_post(replica->stream->home, &h->m);
+}
+
+static void run_replica_message(struct message *m)
+{
+    struct replica_message *r = container_of(m, struct replica_message, m);
+    OBJ_CHECK(r->to, FEED_MAGIC);
+    r->handle(r->to, r);
+    for (size_t i = 0; i < r->count; i++)
+        frame_unref(&r->frames[i]);
+    inforce_unref(&r->inforce);
+    free(r);
+}
+
+static struct replica_message *message_new(const struct feed *home, size_t frames,
+                                           void (*handle)(struct feed *, struct replica_message *))
+{
+    struct replica_message *r = xcalloc(1, sizeof *r + frames * sizeof r->frames[0]);
+    r->m.run = run_replica_message;
+    r->handle = handle;
+    r->state = home->state;
+    r->why = home->why;
+    const struct run *run = log_newest(home->log);
+    if (run != NULL) {
+        r->epoch = run->epoch;
+        r->wall_us = run->wall_us;
+        r->shift_ms = run->shift_ms;
+        r->shift_set = run->shift_set;
+    }
+    return r;
+}
+
+static void send_to(const struct bridge *b, struct replica_message *r)
+{
+    r->to = b->replica;
+    worker_post(b->worker, &r->m);
+}
+
+static void take_shift(struct run *run, const struct replica_message *r)
+{
+    if (!run->shift_set && r->shift_set) {
+        run->shift_ms = r->shift_ms;
+        run->shift_set = true;
+    }
+}
+
+static void handle_run(struct feed *f, struct replica_message *r)
+{
+    struct run *run = log_open_run(f->log, r->epoch, r->first_seq, r->inforce);
+    run->wall_us = r->wall_us;
+    take_shift(run, r);
+    f->frames_pending = true;
+    feed_notify(f);
+}
+
+static void handle_frames(struct feed *f, struct replica_message *r)
+{
+    struct run *run = log_newest(f->log);
+    must(run != NULL && run->epoch == r->epoch);
+    take_shift(run, r);
+    for (size_t i = 0; i < r->count; i++) {
+        log_append(f->log, r->frames[i]);
+        r->frames[i] = NULL;
+    }
+    f->frames_pending = true;
+    feed_notify(f);
+}
+
+static void handle_past(struct feed *f, struct replica_message *r)
+{
+    struct run *run = log_find(f->log, r->epoch);
+    if (run == NULL)
+        return;
+    /* A replica that was attached later may hold some of it, or have dropped its head: not contiguous. */
+    log_prepend(f->log, run, r->inforce, r->frames, r->count);
+    r->count = 0;
+    f->frames_pending = true;
+    feed_notify(f);
+}
+
+static void handle_state(struct feed *f, struct replica_message *r)
+{
+    struct run *run = log_newest(f->log);
+    if (r->state == FEED_ENDED && run != NULL && !run->ended)
+        log_end_run(f->log, run);
+    feed_set_state(f, r->state, r->why);
+}
+
+static void send_run(struct feed *home, const struct bridge *b, uint64_t first_seq, struct inforce *inforce)
+{
+    struct replica_message *r = message_new(home, 0, handle_run);
+    r->first_seq = first_seq;
+    r->inforce = inforce_ref(inforce);
+    send_to(b, r);
+}
+
+static void send_frames(struct feed *home, const struct bridge *b, struct frame **frames, size_t count)
+{
+    struct replica_message *r = message_new(home, count, handle_frames);
+    r->count = count;
+    for (size_t i = 0; i < count; i++)
+        r->frames[i] = frame_ref(frames[i]);
+    send_to(b, r);
+}
+
+/* The newest run from its oldest joinable frame on; all of it while it has none but is whole. */
+static void send_snapshot(struct feed *home, const struct bridge *b)
+{
+    struct run *run = log_newest(home->log);
+    if (run != NULL) {
+        const struct log_key *key = run_key_from(run, 0);
+        uint64_t first = key != NULL ? key->seq : run->first == 1 ? 1 : run->next;
+        struct inforce *inforce = key != NULL ? key->inforce : first == 1 ? NULL : run->inforce;
+        send_run(home, b, first, inforce);
+        struct replica_message *r = message_new(home, run->next - first, handle_frames);
+        for (uint64_t seq = first; seq < run->next; seq++)
+            r->frames[r->count++] = frame_ref(run_frame(run, seq));
+        send_to(b, r);
+    }
+    send_to(b, message_new(home, 0, handle_state));
+}
+
+static void handle_attach(struct feed *home, struct home_message *h)
+{
+    must(home->is_home);
+    /* What waits for the end of this turn is in the log, and so in the snapshot. */
+    if (home->batch_count > 0) {
+        bridges_send_frames(home, home->batch, home->batch_count);
+        for (size_t i = 0; i < home->batch_count; i++)
+            frame_unref(&home->batch[i]);
+        home->batch_count = 0;
+    }
+    struct bridge *b = xcalloc(1, sizeof *b);
+    b->replica = h->replica;
+    b->worker = h->from;
+    list_append(&home->bridges, &b->node);
+    send_snapshot(home, b);
+    feed_update_wanted(home);
+    feed_consider_idle(home);
+}
+
+static void handle_detached(struct feed *f, struct replica_message *r)
+{
+    f->attached = f->detaching = false;
+    struct log_limits limits = f->log->limits;
+    log_free(&f->log);
+    f->log = log_new(&limits);
+    f->state = FEED_EMPTY;
+    if (f->reader_count > 0)
+        replica_attach(f);
+    else
+        timer_set_ms(&f->linger, 0);
+}
+
+static void handle_detach(struct feed *home, struct home_message *h)
+{
+    struct bridge *b, *tmp;
+    LIST_EACH_SAFE (b, tmp, &home->bridges, node) {
+        if (b->replica != h->replica)
+            continue;
+        send_to(b, message_new(home, 0, handle_detached));
+        list_remove(&b->node);
+        free(b);
+    }
+    feed_update_wanted(home);
+    feed_consider_idle(home);
+}
+
+static void handle_want_key(struct feed *home, struct home_message *h)
+{
+    feed_want_key(home);
+    feed_consider_idle(home);
+}
+
+static void handle_want_past(struct feed *home, struct home_message *h)
+{
+    if (home->source != NULL && home->source->ops->on_want_past != NULL)
+        home->source->ops->on_want_past(home->source);
+    feed_consider_idle(home);
+}
+
+void replica_attach(struct feed *replica)
+{
+    replica->attached = true;
+    post_home(replica, handle_attach);
+}
+
+void replica_detach(struct feed *replica)
+{
+    replica->detaching = true;
+    post_home(replica, handle_detach);
+}
+
+void replica_want_key(struct feed *replica)
+{
+    post_home(replica, handle_want_key);
+}
+
+void replica_want_past(struct feed *replica)
+{
+    post_home(replica, handle_want_past);
+}
+
+void bridges_send_run(struct feed *home)
+{
+    struct run *run = log_newest(home->log);
+    struct bridge *b;
+    LIST_EACH (b, &home->bridges, node)
+        send_run(home, b, run->first, run->inforce);
+}
+
+void bridges_send_frames(struct feed *home, struct frame **frames, size_t count)
+{
+    struct bridge *b;
+    LIST_EACH (b, &home->bridges, node)
+        send_frames(home, b, frames, count);
+}
+
+void bridges_send_past(struct feed *home, struct inforce *inforce, struct frame **frames, size_t count)
+{
+    struct bridge *b;
+    LIST_EACH (b, &home->bridges, node) {
+        struct replica_message *r = message_new(home, count, handle_past);
+        r->inforce = inforce_ref(inforce);
+        r->count = count;
+        for (size_t i = 0; i < count; i++)
+            r->frames[i] = frame_ref(frames[i]);
+        send_to(b, r);
+    }
+}
+
+void bridges_send_state(struct feed *home)
+{
+    struct bridge *b;
+    LIST_EACH (b, &home->bridges, node)
+        send_to(b, message_new(home, 0, handle_state));
+}

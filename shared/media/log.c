@@ -1,0 +1,357 @@
+#include "media/log.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RING_ROOM_MIN 64
+#define KEYS_ROOM_MIN 8
+
+_Static_assert((RING_ROOM_MIN & (RING_ROOM_MIN - 1)) == 0, "rings are indexed by a mask");
+_Static_assert((LOG_FRAMES_MAX & (LOG_FRAMES_MAX - 1)) == 0, "and so is the largest one");
+
+struct log *log_new(const struct log_limits *limits)
+{
+    struct log *l = xcalloc(1, sizeof *l);
+    l->limits = *limits;
+    list_init(&l->runs);
+    return l;
+}
+
+static void count_bytes(struct log *l, struct run *r, const struct frame *f, bool add)
+{
+    size_t n = sizeof *f + f->size;
+    struct log_account *account = l->limits.account;
+    if (add) {
+        l->bytes += n;
+        r->bytes += n;
+        if (account != NULL)
+            atomic_fetch_add_explicit(&account->bytes, n, memory_order_relaxed);
+    } else {
+        l->bytes -= n;
+        r->bytes -= n;
+        if (account != NULL)
+            atomic_fetch_sub_explicit(&account->bytes, n, memory_order_relaxed);
+    }
+}
+
+static void drop_first_key(struct run *r)
+{
+    inforce_unref(&r->keys[0].inforce);
+    r->key_count--;
+    memmove(r->keys, r->keys + 1, r->key_count * sizeof r->keys[0]);
+}
+
+static void drop_first_frame(struct log *l, struct run *r)
+{
+    struct frame **slot = &r->ring[r->first & r->ring_mask];
+    count_bytes(l, r, *slot, false);
+    frame_unref(slot);
+    r->first++;
+    while (r->key_count > 0 && r->keys[0].seq < r->first)
+        drop_first_key(r);
+}
+
+static void run_free(struct log *l, struct run **rp)
+{
+    struct run *r = *rp;
+    *rp = NULL;
+    while (r->first < r->next)
+        drop_first_frame(l, r);
+    while (r->key_count > 0)
+        drop_first_key(r);
+    must(r->bytes == 0);
+    inforce_unref(&r->inforce);
+    list_remove(&r->node);
+    l->run_count--;
+    free(r->keys);
+    free(r->ring);
+    free(r);
+}
+
+static struct run *oldest_run(const struct log *l)
+{
+    return LIST_FIRST(&l->runs, struct run, node);
+}
+
+void log_free(struct log **lp)
+{
+    struct log *l = *lp;
+    *lp = NULL;
+    if (l == NULL)
+        return;
+    for (struct run *r; (r = oldest_run(l)) != NULL;)
+        run_free(l, &r);
+    must(l->bytes == 0 && l->run_count == 0);
+    free(l);
+}
+
+struct run *log_newest(const struct log *l)
+{
+    return LIST_LAST(&l->runs, struct run, node);
+}
+
+struct run *log_find(const struct log *l, uint64_t epoch)
+{
+    struct run *r;
+    LIST_EACH (r, &l->runs, node)
+        if (r->epoch == epoch)
+            return r;
+    return NULL;
+}
+
+struct run *log_after(const struct log *l, const struct run *r)
+{
+    return r->node.next == &l->runs ? NULL : container_of(r->node.next, struct run, node);
+}
+
+void log_end_run(struct log *l, struct run *r)
+{
+    r->ended = true;
+    l->change++;
+}
+
+struct run *log_open_run(struct log *l, uint64_t epoch, uint64_t first_seq, struct inforce *inforce)
+{
+    struct run *before = log_newest(l);
+    must(first_seq > 0 && (before == NULL || before->epoch < epoch));
+    if (before != NULL)
+        log_end_run(l, before);
+    if (l->run_count == LOG_RUNS_MAX) {
+        struct run *oldest = oldest_run(l);
+        run_free(l, &oldest);
+    }
+    struct run *r = xcalloc(1, sizeof *r);
+    r->epoch = epoch;
+    r->first = r->next = first_seq;
+    r->inforce = inforce_ref(inforce);
+    r->ring = xcalloc(RING_ROOM_MIN, sizeof(struct frame *));
+    r->ring_mask = RING_ROOM_MIN - 1;
+    list_append(&l->runs, &r->node);
+    l->run_count++;
+    l->change++;
+    return r;
+}
+
+/* Room for one more frame at either end. */
+static void ring_grow(struct run *r)
+{
+    uint32_t room = r->ring_mask + 1;
+    if (r->next - r->first < room)
+        return;
+    struct frame **ring = xcalloc((size_t)room * 2, sizeof(struct frame *));
+    for (uint64_t seq = r->first; seq < r->next; seq++)
+        ring[seq & (room * 2 - 1)] = r->ring[seq & r->ring_mask];
+    free(r->ring);
+    r->ring = ring;
+    r->ring_mask = room * 2 - 1;
+}
+
+static void key_insert(struct run *r, uint32_t at, const struct frame *f, struct inforce *inforce)
+{
+    if (r->key_count == LOG_KEYS_MAX) {
+        if (at == 0)
+            return;
+        drop_first_key(r);
+        at--;
+    }
+    if (r->key_count == r->key_room) {
+        r->key_room = r->key_room > 0 ? r->key_room * 2 : KEYS_ROOM_MIN;
+        r->keys = xrealloc(r->keys, r->key_room * sizeof r->keys[0]);
+    }
+    memmove(r->keys + at + 1, r->keys + at, (r->key_count - at) * sizeof r->keys[0]);
+    r->keys[at] = (struct log_key){f->seq, f->dts_us, f->wire_ms, inforce_ref(inforce)};
+    r->key_count++;
+}
+
+/* A viewer may join at a key frame of video 0, or, in a stream without video, at audio 0. */
+static bool is_joinable(const struct run *r, const struct frame *f, const struct log_key *before)
+{
+    if (!frame_is_media(f) || f->track != 0)
+        return false;
+    if (f->kind == FRAME_VIDEO)
+        return (f->flags & FRAME_KEY) != 0;
+    if (r->video_seen)
+        return false;
+    int64_t since_us = before != NULL ? before->dts_us : 0;
+    return f->dts_us - since_us >= LOG_AUDIO_KEY_US;
+}
+
+static struct log_track *track_of(struct run *r, const struct frame *f)
+{
+    for (uint32_t i = 0; i < r->track_count; i++)
+        if (r->tracks[i].kind == f->kind && r->tracks[i].id == f->track)
+            return &r->tracks[i];
+    if (f->kind == FRAME_DATA || r->track_count == LOG_TRACKS_MAX)
+        return NULL;
+    struct log_track *t = &r->tracks[r->track_count++];
+    *t = (struct log_track){.kind = f->kind, .id = f->track};
+    return t;
+}
+
+static void note_track(struct run *r, const struct frame *f)
+{
+    struct log_track *t = track_of(r, f);
+    if (t == NULL)
+        return;
+    if (f->codec != 0)
+        t->codec = f->codec;
+    if (!frame_is_media(f))
+        return;
+    t->frames++;
+    t->newest_dts_us = f->dts_us;
+}
+
+static struct inforce *inforce_after(struct inforce *held, struct frame *f)
+{
+    if ((f->flags & (FRAME_CONFIG | FRAME_META)) == 0)
+        return held;
+    struct inforce *now = inforce_with(held, f);
+    if (now == NULL)
+        return held;
+    inforce_unref(&held);
+    return now;
+}
+
+static bool over_budget(const struct log *l)
+{
+    const struct log_account *a = l->limits.account;
+    return a != NULL && a->max > 0 &&
+           atomic_load_explicit(&a->bytes, memory_order_relaxed) > a->max;
+}
+
+static bool first_may_go(const struct log *l, const struct run *r)
+{
+    if (r->next - r->first <= 1)
+        return false;
+    if (l->bytes > l->limits.window_bytes || r->next - r->first > LOG_FRAMES_MAX)
+        return true;
+    const struct log_key *key = run_newest_key(r);
+    if (key == NULL || key->seq <= r->first)
+        return false;
+    return over_budget(l) || r->newest_dts_us - run_frame(r, r->first)->dts_us > l->limits.window_us;
+}
+
+/* Ended runs go whole, once the newest has filled the window or memory is needed. */
+static void trim(struct log *l)
+{
+    struct run *newest = log_newest(l);
+    for (struct run *r; (r = oldest_run(l)) != newest;) {
+        bool outlived = newest->newest_dts_us > l->limits.window_us;
+        if (!outlived && l->bytes <= l->limits.window_bytes && !over_budget(l))
+            break;
+        run_free(l, &r);
+    }
+    while (first_may_go(l, newest))
+        drop_first_frame(l, newest);
+}
+
+void log_append(struct log *l, struct frame *f)
+{
+    struct run *r = log_newest(l);
+    must(r != NULL && !r->ended && f->seq == r->next);
+    ring_grow(r);
+    r->ring[f->seq & r->ring_mask] = f;
+    r->next++;
+    count_bytes(l, r, f, true);
+    if (f->kind == FRAME_VIDEO && f->track == 0)
+        r->video_seen = true;
+    if (f->dts_us > r->newest_dts_us)
+        r->newest_dts_us = f->dts_us;
+    r->newest_wire_ms = f->wire_ms;
+    note_track(r, f);
+    if (is_joinable(r, f, run_newest_key(r)))
+        key_insert(r, r->key_count, f, r->inforce);
+    r->inforce = inforce_after(r->inforce, f);
+    trim(l);
+    l->change++;
+}
+
+static int prepend_check(const struct log *l, const struct run *r, struct frame **frames, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (frames[i]->seq + (count - i) != r->first)
+            return ERR_RANGE;
+        bytes += sizeof *frames[i] + frames[i]->size;
+    }
+    if (bytes > l->limits.window_bytes - (l->bytes < l->limits.window_bytes ? l->bytes
+                                                                             : l->limits.window_bytes))
+        return ERR_TOO_LARGE;
+    return r->next - r->first + count > LOG_FRAMES_MAX ? ERR_TOO_LARGE : 0;
+}
+
+/* Index entries of frames [first, first + count), which are in the ring already. */
+static void index_block(struct run *r, struct inforce *inforce, size_t count)
+{
+    struct inforce *held = inforce_ref(inforce);
+    uint32_t at = 0;
+    for (uint64_t seq = r->first; seq < r->first + count; seq++) {
+        struct frame *f = run_frame(r, seq);
+        if (is_joinable(r, f, at > 0 ? &r->keys[at - 1] : NULL) && r->key_count < LOG_KEYS_MAX)
+            key_insert(r, at++, f, held);
+        held = inforce_after(held, f);
+    }
+    inforce_unref(&held);
+}
+
+int log_prepend(struct log *l, struct run *r, struct inforce *inforce, struct frame **frames,
+                size_t count)
+{
+    int err = prepend_check(l, r, frames, count);
+    for (size_t i = count; i-- > 0;) {
+        if (err < 0) {
+            frame_unref(&frames[i]);
+            continue;
+        }
+        ring_grow(r);
+        r->first--;
+        r->ring[r->first & r->ring_mask] = frames[i];
+        count_bytes(l, r, frames[i], true);
+        frames[i] = NULL;
+    }
+    if (err < 0)
+        return err;
+    index_block(r, inforce, count);
+    l->change++;
+    return 0;
+}
+
+const struct log_key *run_newest_key(const struct run *r)
+{
+    return r->key_count > 0 ? &r->keys[r->key_count - 1] : NULL;
+}
+
+const struct log_key *run_key_from(const struct run *r, uint64_t seq)
+{
+    for (uint32_t i = 0; i < r->key_count; i++)
+        if (r->keys[i].seq >= seq)
+            return &r->keys[i];
+    return NULL;
+}
+
+int64_t run_behind_us(const struct run *r, uint64_t seq)
+{
+    if (seq < r->first || seq >= r->next)
+        return 0;
+    int64_t behind_us = r->newest_dts_us - run_frame(r, seq)->dts_us;
+    return behind_us > 0 ? behind_us : 0;
+}
+
+void log_shrink(struct log *l)
+{
+    struct run *newest = log_newest(l);
+    if (newest == NULL)
+        return;
+    for (struct run *r; (r = oldest_run(l)) != newest;)
+        run_free(l, &r);
+    const struct log_key *key = run_newest_key(newest);
+    while (key != NULL && newest->first < key->seq) {
+        drop_first_frame(l, newest);
+        key = run_newest_key(newest);
+    }
+    l->change++;
+}

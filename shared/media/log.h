@@ -1,0 +1,123 @@
+#ifndef SLUICE_MEDIA_LOG_H
+#define SLUICE_MEDIA_LOG_H
+
+#include "base/list.h"
+#include "media/inforce.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The recent past of one stream: frames in one total order, a list of runs (one per ownership epoch).
+ * A position is (epoch, seq).  The log knows no protocol, does no I/O and calls nobody; it belongs to
+ * one worker.  Frames in it are frozen and may be held on any thread.
+ *
+ *   run      first                     key      key    next
+ *   seq      100  101  102 ...         140      180    194
+ *   frames  [ c ][ K ][ f ] ...       [ K ]    [ K ]
+ *                  ^                            ^      ^
+ *      a slow cursor                 a late joiner    most cursors
+ */
+#define LOG_RUNS_MAX    4     /* runs of one log; the oldest goes */
+#define LOG_FRAMES_MAX  65536 /* frames of one run, whatever the window says */
+#define LOG_KEYS_MAX    1024  /* index entries of one run; the oldest go */
+#define LOG_TRACKS_MAX  16    /* tracks of one stream */
+#define LOG_AUDIO_KEY_US 1000000 /* without video: an index entry per second, and the first after a second */
+
+/* Bytes of all logs of a node: `bytes` is what their frames hold, `max` the bound (0: none). */
+struct log_account {
+    atomic_size_t bytes;
+    size_t max;
+};
+
+struct log_limits {
+    int64_t window_us;
+    size_t window_bytes;
+    struct log_account *account; /* NULL: not counted (replicas on other workers) */
+};
+
+/* A place where a viewer may join: a key frame, with what is in force there. */
+struct log_key {
+    uint64_t seq;
+    int64_t dts_us, wire_ms;
+    struct inforce *inforce;
+};
+
+struct log_track {
+    uint8_t kind, id;
+    uint32_t codec;
+    uint64_t frames;      /* media frames seen */
+    int64_t newest_dts_us;
+};
+
+struct run {
+    struct list node;
+    uint64_t epoch;
+    uint64_t first, next; /* frames [first, next) are held; next is the seq of the coming one */
+    int64_t shift_ms;     /* added by continuous muxers (RTMP, FLV) to wire_ms; the frames keep theirs */
+    bool shift_set;
+    bool ended;
+    struct inforce *inforce; /* at next */
+    int64_t newest_dts_us, newest_wire_ms;
+    int64_t wall_us;      /* unix time of dts 0 at the origin: program date-time */
+
+    struct frame **ring;
+    uint32_t ring_mask;
+    struct log_key *keys; /* oldest first */
+    uint32_t key_count, key_room;
+    size_t bytes;
+    bool video_seen;
+    struct log_track tracks[LOG_TRACKS_MAX];
+    uint32_t track_count;
+};
+
+struct log {
+    struct log_limits limits;
+    struct list runs; /* oldest first */
+    uint32_t run_count;
+    size_t bytes;
+    uint64_t change; /* raised by every change: what was gathered before it is stale */
+};
+
+struct log *log_new(const struct log_limits *limits);
+void log_free(struct log **lp);
+
+/*
+ * Opens a run behind the others, its next frame being first_seq, with `inforce` (may be NULL; referenced
+ * once more) in force there.  The run before it is ended.  must(): epochs only rise.
+ */
+struct run *log_open_run(struct log *l, uint64_t epoch, uint64_t first_seq, struct inforce *inforce);
+struct run *log_newest(const struct log *l); /* NULL when there is none */
+struct run *log_find(const struct log *l, uint64_t epoch);
+/* The run that follows r, or NULL. */
+struct run *log_after(const struct log *l, const struct run *r);
+void log_end_run(struct log *l, struct run *r);
+
+/* Appends to the newest run and takes over the caller's reference; must(): f->seq is run->next.
+ * Frames out of the window are dropped. */
+void log_append(struct log *l, struct frame *f);
+
+/*
+ * Puts older frames in front of a run: seqs contiguous up to run->first, `inforce` in force at the first of
+ * them.  Takes over the references (also on error).  0, ERR_RANGE (not contiguous), ERR_TOO_LARGE (over the window's bytes).
+ */
+int log_prepend(struct log *l, struct run *r, struct inforce *inforce, struct frame **frames, size_t count);
+
+static inline struct frame *run_frame(const struct run *r, uint64_t seq)
+{
+    must(seq >= r->first && seq < r->next);
+    return r->ring[seq & r->ring_mask];
+}
+
+/* The newest place to join, or NULL. */
+const struct log_key *run_newest_key(const struct run *r);
+/* The oldest held key at or after seq, or NULL. */
+const struct log_key *run_key_from(const struct run *r, uint64_t seq);
+/* Media time from frame seq to the newest, microseconds; 0 when seq is not held. */
+int64_t run_behind_us(const struct run *r, uint64_t seq);
+
+/* Drops everything that is not needed for joining at the newest key frame (memory is short). */
+void log_shrink(struct log *l);
+
+#endif

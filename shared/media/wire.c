@@ -1,0 +1,227 @@
+#include "media/wire.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "proto/flv.h"
+#include "proto/rtmp_chunk.h"
+#include "proto/rtmp_message.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(RTMP_CHUNK_HEADER_MAX + FLV_REWRITE_MAX <= sizeof((struct wire_form *)0)->head,
+               "a message header and a rewritten body header fit");
+_Static_assert(RTMP_CHUNK_CONTINUATION_MAX <= sizeof((struct wire_form *)0)->tail, "so does this");
+_Static_assert(FLV_TAG_TRAILER_SIZE <= sizeof((struct wire_form *)0)->tail, "and this");
+
+static const struct {
+    uint8_t type, csid; /* message (or tag) type, and the chunk stream we send it on */
+} kinds[] = {
+    [FRAME_VIDEO] = {RTMP_VIDEO, 6},
+    [FRAME_AUDIO] = {RTMP_AUDIO, 4},
+    [FRAME_DATA] = {RTMP_DATA_AMF0, 5},
+};
+
+static bool is_basic(enum wire_kind kind)
+{
+    return kind == WIRE_RTMP_BASIC || kind == WIRE_FLV_BASIC;
+}
+
+static bool is_rtmp(enum wire_kind kind)
+{
+    return kind == WIRE_RTMP || kind == WIRE_RTMP_BASIC;
+}
+
+/* Wrapped in Multitrack or ModEx: the only bodies a plain player must get in another form. */
+static bool is_wrapped(const struct frame *f)
+{
+    if (f->size == 0 || f->kind == FRAME_DATA)
+        return false;
+    unsigned packet = f->data[0] & 0x0f;
+    if (f->kind == FRAME_VIDEO)
+        return (f->data[0] & 0x80) != 0 &&
+               (packet == FLV_VIDEO_MULTITRACK || packet == FLV_MODEX);
+    return f->data[0] >> 4 == 9 && (packet == FLV_AUDIO_MULTITRACK || packet == FLV_MODEX);
+}
+
+static bool rewrite_for_basic(const struct frame *f, struct flv_rewrite *rewrite)
+{
+    if (f->kind == FRAME_DATA)
+        return true;
+    if (f->track != 0 || (f->flags & FRAME_META) != 0)
+        return false;
+    return !is_wrapped(f) || flv_downgrade(kinds[f->kind].type, frame_payload(f), rewrite) == 0;
+}
+
+void wire_form(enum wire_kind kind, const struct frame *f, int64_t shift_ms, struct wire_form *out)
+{
+    struct flv_rewrite rewrite = {0};
+    out->total = 0;
+    if (is_basic(kind) && !rewrite_for_basic(f, &rewrite))
+        return;
+    uint32_t timestamp_ms = (uint32_t)(f->wire_ms + shift_ms);
+    uint32_t body = f->size - (uint32_t)rewrite.skip + (uint32_t)rewrite.header_len;
+    size_t head, chunks = 1;
+    if (is_rtmp(kind)) {
+        head = rtmp_chunk_header(out->head, kinds[f->kind].csid, timestamp_ms, kinds[f->kind].type,
+                                 WIRE_RTMP_SID, body);
+        out->tail_len =
+            (uint8_t)rtmp_chunk_continuation(out->tail, kinds[f->kind].csid, timestamp_ms);
+        if (body > RTMP_CHUNK_SIZE_OUT)
+            chunks = (body + RTMP_CHUNK_SIZE_OUT - 1) / RTMP_CHUNK_SIZE_OUT;
+    } else {
+        flv_tag_header(out->head, kinds[f->kind].type, body, timestamp_ms);
+        head = FLV_TAG_HEADER_SIZE;
+        flv_tag_trailer(out->tail, body);
+        out->tail_len = FLV_TAG_TRAILER_SIZE;
+        chunks = 2; /* the trailer comes once */
+    }
+    memcpy(out->head + head, rewrite.header, rewrite.header_len);
+    out->head_len = (uint8_t)(head + rewrite.header_len);
+    out->body_head = (uint8_t)rewrite.header_len;
+    out->skip = (uint8_t)rewrite.skip;
+    out->total = (uint32_t)(head + body + (chunks - 1) * out->tail_len);
+}
+
+static struct iovec iov_of(const void *p, size_t len)
+{
+    union {
+        const void *in;
+        void *out;
+    } u = {p}; /* writev only reads it */
+    return (struct iovec){u.out, len};
+}
+
+int wire_iov(enum wire_kind kind, const struct wire_form *form, const struct frame *f,
+             struct iovec *iov, int room)
+{
+    int n = 0;
+    if (form->total == 0)
+        return 0;
+    if (room < 3)
+        return -1;
+    iov[n++] = iov_of(form->head, form->head_len);
+    const uint8_t *p = f->data + form->skip;
+    size_t left = f->size - form->skip;
+    size_t in_chunk = is_rtmp(kind) ? RTMP_CHUNK_SIZE_OUT - form->body_head : left;
+    while (left > 0) {
+        size_t piece = left < in_chunk ? left : in_chunk;
+        if (n + 2 > room)
+            return -1;
+        iov[n++] = iov_of(p, piece);
+        p += piece;
+        left -= piece;
+        in_chunk = RTMP_CHUNK_SIZE_OUT;
+        if (left > 0)
+            iov[n++] = iov_of(form->tail, form->tail_len);
+    }
+    if (!is_rtmp(kind)) {
+        if (n == room)
+            return -1;
+        iov[n++] = iov_of(form->tail, form->tail_len);
+    }
+    return n;
+}
+
+int wire_rest(enum wire_kind kind, const struct frame *f, int64_t shift_ms, size_t offset,
+              struct wire_form *form, struct iovec *iov, int room)
+{
+    wire_form(kind, f, shift_ms, form);
+    must(offset < form->total);
+    int n = wire_iov(kind, form, f, iov, room);
+    int first = 0;
+    while (first < n && offset >= iov[first].iov_len)
+        offset -= iov[first++].iov_len;
+    if (first >= n)
+        return -1;
+    iov[first].iov_base = (uint8_t *)iov[first].iov_base + offset;
+    iov[first].iov_len -= offset;
+    memmove(iov, iov + first, (size_t)(n - first) * sizeof iov[0]);
+    return n - first;
+}
+
+static void span_gather(struct wire_span *s, const struct run *r)
+{
+    s->bytes = 0;
+    s->iov_count = 0;
+    s->to = s->from;
+    size_t i = 0;
+    while (s->to < r->next && i < WIRE_SPAN_FRAMES && s->bytes < WIRE_SPAN_BYTES) {
+        const struct frame *f = run_frame(r, s->to);
+        wire_form(s->kind, f, r->shift_ms, &s->forms[i]);
+        int n = wire_iov(s->kind, &s->forms[i], f, s->iov + s->iov_count,
+                         WIRE_SPAN_IOV - s->iov_count);
+        if (n < 0)
+            return;
+        s->totals[i] = s->forms[i].total;
+        s->bytes += s->forms[i].total;
+        s->iov_count += n;
+        s->to++;
+        i++;
+    }
+}
+
+_Static_assert(WIRE_SPAN_IOV > 3 + 2 * (FRAME_BYTES_MAX / RTMP_CHUNK_SIZE_OUT + 1),
+               "the largest frame fits into an empty span");
+
+const struct wire_span *wire_span_get(struct wire_cache *c, const struct log *l, const struct run *r,
+                                      enum wire_kind kind, uint64_t from)
+{
+    size_t oldest = 0;
+    c->tick++;
+    for (size_t i = 0; i < WIRE_SPANS; i++) {
+        struct wire_span *s = c->spans[i];
+        if (s == NULL) {
+            oldest = i;
+            break;
+        }
+        if (s->log == l && s->change == l->change && s->from == from && s->kind == kind &&
+            s->epoch == r->epoch) {
+            s->used = c->tick;
+            return s;
+        }
+        if (s->used < c->spans[oldest]->used)
+            oldest = i;
+    }
+    if (c->spans[oldest] == NULL)
+        c->spans[oldest] = xmalloc(sizeof *c->spans[oldest]);
+    struct wire_span *s = c->spans[oldest];
+    s->log = l;
+    s->change = l->change;
+    s->epoch = r->epoch;
+    s->from = from;
+    s->kind = kind;
+    s->used = c->tick;
+    span_gather(s, r);
+    return s;
+}
+
+void wire_cache_fini(struct wire_cache *c)
+{
+    for (size_t i = 0; i < WIRE_SPANS; i++) {
+        free(c->spans[i]);
+        c->spans[i] = NULL;
+    }
+}
+
+int wire_preamble(enum wire_kind kind, const struct inforce *i, int64_t wire_ms, int64_t shift_ms,
+                  struct buf *out)
+{
+    struct wire_form form;
+    struct iovec iov[WIRE_SPAN_IOV];
+    for (uint32_t k = 0; i != NULL && k < i->count; k++) {
+        const struct frame *f = i->frames[k];
+        /* As if it had been published with the first frame the viewer gets. */
+        wire_form(kind, f, wire_ms - f->wire_ms + shift_ms, &form);
+        int n = wire_iov(kind, &form, f, iov, WIRE_SPAN_IOV);
+        if (n < 0)
+            return ERR_TOO_LARGE;
+        for (int v = 0; v < n; v++) {
+            int err = buf_append(out, iov[v].iov_base, iov[v].iov_len);
+            if (err < 0)
+                return err;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,75 @@
+#ifndef SLUICE_MEDIA_WIRE_H
+#define SLUICE_MEDIA_WIRE_H
+
+#include "base/buf.h"
+#include "media/log.h"
+
+#include <sys/uio.h>
+
+/*
+ * The wire form of frames for the continuous protocols: a small header, the payload where it lies, and
+ * a small trailer (RTMP chunk continuation headers, FLV's previous tag size).  It is the same for
+ * everybody who reads the same frames in the same protocol, so it is gathered once for all cursors
+ * that stand at the same place (a span) and handed to writev as it is.
+ */
+enum wire_kind {
+    WIRE_RTMP,       /* every track, as published */
+    WIRE_RTMP_BASIC, /* track 0 only, no track metadata: players that announced nothing */
+    WIRE_FLV,
+    WIRE_FLV_BASIC,
+};
+
+#define WIRE_RTMP_SID     1    /* message stream id of every play */
+#define WIRE_SPAN_FRAMES  256  /* frames of one span */
+#define WIRE_SPAN_IOV     1024 /* its iovecs: what one writev takes (IOV_MAX) */
+#define WIRE_SPAN_BYTES   (1024 * 1024) /* a span ends after the frame that passes this */
+#define WIRE_SPANS        8    /* places of which a worker remembers the span */
+
+struct wire_form {
+    uint32_t total;     /* bytes on the wire; 0: this kind does not carry the frame */
+    uint8_t head_len, tail_len;
+    uint8_t skip;       /* payload bytes that head replaces */
+    uint8_t body_head;  /* of head_len: bytes that belong to the message body */
+    uint8_t head[24];
+    uint8_t tail[6];
+};
+
+/* The form of f; shift_ms is added to its published time. */
+void wire_form(enum wire_kind kind, const struct frame *f, int64_t shift_ms, struct wire_form *out);
+/* Its iovecs; returns how many, or -1 when they do not fit into room. */
+int wire_iov(enum wire_kind kind, const struct wire_form *form, const struct frame *f,
+             struct iovec *iov, int room);
+
+struct wire_span {
+    const struct log *log;
+    uint64_t change, epoch, from, to; /* frames [from, to) of the run */
+    enum wire_kind kind;
+    uint64_t used;
+    size_t bytes;
+    int iov_count;
+    uint32_t totals[WIRE_SPAN_FRAMES]; /* wire bytes of each frame */
+    struct wire_form forms[WIRE_SPAN_FRAMES];
+    struct iovec iov[WIRE_SPAN_IOV];
+};
+
+/* The spans of one worker. */
+struct wire_cache {
+    uint64_t tick;
+    struct wire_span *spans[WIRE_SPANS];
+};
+void wire_cache_fini(struct wire_cache *c);
+
+/* Frames from `from` on in wire form; valid until the log changes or the next call with another place.
+ * Empty (bytes 0, to == from) at the end of the run. */
+const struct wire_span *wire_span_get(struct wire_cache *c, const struct log *l, const struct run *r,
+                                      enum wire_kind kind, uint64_t from);
+
+/* What is in force, for one who joins at a frame published at wire_ms: appended to out.  0 or negative. */
+int wire_preamble(enum wire_kind kind, const struct inforce *i, int64_t wire_ms, int64_t shift_ms,
+                  struct buf *out);
+
+/* The rest of a half-sent frame. Returns the number of iovecs, or -1. */
+int wire_rest(enum wire_kind kind, const struct frame *f, int64_t shift_ms, size_t offset,
+              struct wire_form *form, struct iovec *iov, int room);
+
+#endif

@@ -2,9 +2,9 @@
 #define SLUICE_BASE_ERR_H
 
 /*
- * What can go wrong with bytes that a peer, a file or the network gave us.  Parsers return the bytes
- * they consumed, 0 when they need more, or one of these; other functions return 0 or one of these.
- * Mistakes of our own are not errors: they are must() (must.h).
+ * What can go wrong with bytes that a peer, a file or the network gave us.  Parsers return the
+ * bytes they consumed, 0 when they need more, or one of these; other functions return 0 or one of
+ * these. Mistakes of our own are not errors: they are must() (must.h).
  */
 
 #define ERR_LIST(X)                                                                                \

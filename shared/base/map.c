@@ -30,7 +30,8 @@ void map_free(struct map **mp)
     if (m == NULL)
         return;
     struct entry *e, *tmp;
-    HASH_ITER (hh, m->entries, e, tmp) {
+    HASH_ITER(hh, m->entries, e, tmp)
+    {
         HASH_DEL(m->entries, e);
         free(e);
     }
@@ -91,6 +92,6 @@ void *map_take(struct map *m, const char *key)
 void map_each(struct map *m, void (*fn)(const char *key, void *value, void *arg), void *arg)
 {
     struct entry *e, *tmp;
-    HASH_ITER (hh, m->entries, e, tmp)
-        fn(e->key, e->value, arg);
+    HASH_ITER(hh, m->entries, e, tmp)
+    fn(e->key, e->value, arg);
 }

@@ -9,8 +9,8 @@
  * Names of streams and nodes.  They are checked here before they reach a log line, a key, a file or
  * a URL, and nothing else is accepted anywhere.
  */
-#define NAME_PART_MAX   128                      /* characters of APP and of STREAM */
-#define NAME_STREAM_MAX (2 * NAME_PART_MAX + 1)  /* APP/STREAM, without terminator */
+#define NAME_PART_MAX   128                     /* characters of APP and of STREAM */
+#define NAME_STREAM_MAX (2 * NAME_PART_MAX + 1) /* APP/STREAM, without terminator */
 #define NAME_NODE_MAX   64
 
 /* [A-Za-z0-9_-][A-Za-z0-9._-]{0,127}, without "..". */

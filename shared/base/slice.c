@@ -6,7 +6,8 @@
 
 bool slice_is_nocase(struct slice s, const char *text)
 {
-    return s.len == strlen(text) && (s.len == 0 || strncasecmp((const char *)s.p, text, s.len) == 0);
+    return s.len == strlen(text) &&
+           (s.len == 0 || strncasecmp((const char *)s.p, text, s.len) == 0);
 }
 
 bool slice_starts(struct slice s, const char *text)

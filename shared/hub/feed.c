@@ -1,6 +1,6 @@
 /*
- * One stream on one worker.  At its home: source → log → readers and replicas; elsewhere: messages from
- * home → log → readers.  All of it on the feed's worker.
+ * One stream on one worker.  At its home: source → log → readers and replicas; elsewhere: messages
+ * from home → log → readers.  All of it on the feed's worker.
  */
 #include "hub/hub_internal.h"
 
@@ -11,10 +11,10 @@
 
 #include <stdlib.h>
 
-#define FEED_REPLICA_IDLE_MS  2000 /* a replica outlives its last reader by this */
-#define FEED_RATE_MS          1000
+#define FEED_REPLICA_IDLE_MS   2000 /* a replica outlives its last reader by this */
+#define FEED_RATE_MS           1000
 #define FEED_WANT_KEY_EVERY_US 500000
-#define FEED_FRAME_MS         40 /* distance of two frames where nothing better is known */
+#define FEED_FRAME_MS          40 /* distance of two frames where nothing better is known */
 
 const char *feed_state_name(enum feed_state s)
 {
@@ -125,7 +125,8 @@ void feed_notify(struct feed *f)
     task_defer(f->worker, &f->notify);
 }
 
-/* Calls fn for each reader there was when it began; a reader may leave, or free itself, in its call. */
+/* Calls fn for each reader there was when it began; a reader may leave, or free itself, in its
+ * call. */
 static void each_reader(struct feed *f, void (*fn)(struct feed_reader *r))
 {
     struct list walk;

@@ -1,6 +1,6 @@
 /*
- * The name table and the making of feeds.  Threads: the table under its mutex; everything else on the
- * worker that a feed belongs to.
+ * The name table and the making of feeds.  Threads: the table under its mutex; everything else on
+ * the worker that a feed belongs to.
  */
 #include "hub/hub_internal.h"
 

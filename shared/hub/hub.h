@@ -9,10 +9,10 @@
 
 /*
  * The node's streams.  A stream has one home worker, chosen when its name first appears on the node
- * and kept until the last feed of it is gone; the home's feed holds the log that a source fills.  Each
- * other worker with readers has a feed with a replica of that log (counted pointers to the same frames),
- * to which the home posts every batch.  The name table is the one structure under a lock, taken when a
- * feed is made or freed and never on the path of a frame.
+ * and kept until the last feed of it is gone; the home's feed holds the log that a source fills.
+ * Each other worker with readers has a feed with a replica of that log (counted pointers to the
+ * same frames), to which the home posts every batch.  The name table is the one structure under a
+ * lock, taken when a feed is made or freed and never on the path of a frame.
  *
  *   publisher or pull ──feed_append──▶ home feed ──batch──▶ replica feeds
  *                                        │ readers             │ readers
@@ -37,9 +37,11 @@ enum viewer_kind { VIEWER_RTMP, VIEWER_FLV, VIEWER_HLS, VIEWER_WHEP, VIEWER_RELA
  * may leave in any of them.  Each may be NULL. */
 struct feed_reader;
 struct feed_reader_ops {
-    void (*on_frames)(struct feed_reader *r); /* the log has changed; at most once a turn of the loop */
-    void (*on_state)(struct feed_reader *r);  /* feed->state has changed (not to ENDED) */
-    void (*on_end)(struct feed_reader *r, enum close_reason why); /* the stream has ended: leave soon */
+    void (*on_frames)(
+        struct feed_reader *r); /* the log has changed; at most once a turn of the loop */
+    void (*on_state)(struct feed_reader *r); /* feed->state has changed (not to ENDED) */
+    void (*on_end)(struct feed_reader *r,
+                   enum close_reason why); /* the stream has ended: leave soon */
 };
 struct feed_reader {
     struct list node;
@@ -51,8 +53,8 @@ struct feed_reader {
 /* What fills a home feed: a local publisher or a pull.  Called on the home worker. */
 struct feed_source;
 struct feed_source_ops {
-    /* Another source takes the feed (FENCED, NAME_TAKEN), an operator or the drain ends it.  The source
-     * detaches, now or later, and appends nothing more. */
+    /* Another source takes the feed (FENCED, NAME_TAKEN), an operator or the drain ends it.  The
+     * source detaches, now or later, and appends nothing more. */
     void (*on_displaced)(struct feed_source *s, enum close_reason why);
     /* The feed has got its first reader (true) or lost its last (false). */
     void (*on_wanted)(struct feed_source *s, bool wanted);
@@ -98,10 +100,12 @@ struct feed {
     uint32_t holds;
 };
 
-/* What the node does when a home feed without a source is wanted (edge: look the stream up and pull). */
+/* What the node does when a home feed without a source is wanted (edge: look the stream up and
+ * pull). */
 struct hub_hooks {
-    void (*on_wanted)(struct feed *f, void *arg);   /* readers and no source */
-    void (*on_unwanted)(struct feed *f, void *arg); /* the last reader has left; a source may be there */
+    void (*on_wanted)(struct feed *f, void *arg); /* readers and no source */
+    void (*on_unwanted)(struct feed *f,
+                        void *arg); /* the last reader has left; a source may be there */
     void *arg;
 };
 
@@ -141,7 +145,8 @@ void feed_displace(struct feed *f, enum close_reason why);
 /* Opens a run (design: log) and makes the feed LIVE.  `inforce` is referenced once more. */
 void feed_open_run(struct feed *f, uint64_t epoch, uint64_t first_seq, int64_t wall_us,
                    struct inforce *inforce);
-/* Appends a frame whose seq is run->next; takes over the reference.  Readers hear of it at the end of the turn. */
+/* Appends a frame whose seq is run->next; takes over the reference.  Readers hear of it at the end
+ * of the turn. */
 void feed_append(struct feed *f, struct frame *frame);
 /* Older frames in front of the newest run (log_prepend), here and on all replicas. */
 int feed_prepend(struct feed *f, struct inforce *inforce, struct frame **frames, size_t count);

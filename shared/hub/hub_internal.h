@@ -8,7 +8,8 @@
 
 #define FEED_MAGIC 0x66656564
 
-/* One name on the node; refs counts pins and feeds.  Under the hub's mutex but for name and home. */
+/* One name on the node; refs counts pins and feeds.  Under the hub's mutex but for name and home.
+ */
 struct stream {
     struct worker *home;
     uint32_t refs;
@@ -49,7 +50,8 @@ void replica_want_key(struct feed *replica);
 void replica_want_past(struct feed *replica);
 void bridges_send_run(struct feed *home);
 void bridges_send_frames(struct feed *home, struct frame **frames, size_t count);
-void bridges_send_past(struct feed *home, struct inforce *inforce, struct frame **frames, size_t count);
+void bridges_send_past(struct feed *home, struct inforce *inforce, struct frame **frames,
+                       size_t count);
 void bridges_send_state(struct feed *home);
 
 void feed_set_state(struct feed *f, enum feed_state state, enum close_reason why);

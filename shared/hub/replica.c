@@ -125,7 +125,8 @@ static void handle_past(struct feed *f, struct replica_message *r)
     struct run *run = log_find(f->log, r->epoch);
     if (run == NULL)
         return;
-    /* A replica that was attached later may hold some of it, or have dropped its head: not contiguous. */
+    /* A replica that was attached later may hold some of it, or have dropped its head: not
+     * contiguous. */
     log_prepend(f->log, run, r->inforce, r->frames, r->count);
     r->count = 0;
     f->frames_pending = true;
@@ -140,7 +141,8 @@ static void handle_state(struct feed *f, struct replica_message *r)
     feed_set_state(f, r->state, r->why);
 }
 
-static void send_run(struct feed *home, const struct bridge *b, uint64_t first_seq, struct inforce *inforce)
+static void send_run(struct feed *home, const struct bridge *b, uint64_t first_seq,
+                     struct inforce *inforce)
 {
     struct replica_message *r = message_new(home, 0, handle_run);
     r->first_seq = first_seq;
@@ -148,7 +150,8 @@ static void send_run(struct feed *home, const struct bridge *b, uint64_t first_s
     send_to(b, r);
 }
 
-static void send_frames(struct feed *home, const struct bridge *b, struct frame **frames, size_t count)
+static void send_frames(struct feed *home, const struct bridge *b, struct frame **frames,
+                        size_t count)
 {
     struct replica_message *r = message_new(home, count, handle_frames);
     r->count = count;
@@ -270,7 +273,8 @@ void bridges_send_frames(struct feed *home, struct frame **frames, size_t count)
         send_frames(home, b, frames, count);
 }
 
-void bridges_send_past(struct feed *home, struct inforce *inforce, struct frame **frames, size_t count)
+void bridges_send_past(struct feed *home, struct inforce *inforce, struct frame **frames,
+                       size_t count)
 {
     struct bridge *b;
     LIST_EACH (b, &home->bridges, node) {

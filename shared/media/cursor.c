@@ -53,7 +53,8 @@ static enum cursor_verdict jump(struct cursor *c, const struct run *r, const str
 }
 
 enum cursor_verdict cursor_judge(struct cursor *c, const struct log *l,
-                                 const struct viewer_limits *limits, int64_t now_us, uint64_t *skipped)
+                                 const struct viewer_limits *limits, int64_t now_us,
+                                 uint64_t *skipped)
 {
     const struct run *newest = log_newest(l);
     const struct run *r = log_find(l, c->epoch);

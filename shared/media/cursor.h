@@ -9,20 +9,20 @@
  * position, and only between frames: a half-sent frame is held by reference until its last byte.
  */
 struct cursor {
-    uint64_t epoch, seq;     /* next frame to send; epoch 0: not joined yet */
-    struct frame *held;      /* the frame at (epoch, seq), when part of it is out */
-    int64_t held_shift_ms;   /* shift of the run it belongs to */
-    uint32_t offset;         /* bytes of its wire form that are out */
-    uint32_t skips;          /* jumps in the last SKIPS_WINDOW_US */
+    uint64_t epoch, seq;   /* next frame to send; epoch 0: not joined yet */
+    struct frame *held;    /* the frame at (epoch, seq), when part of it is out */
+    int64_t held_shift_ms; /* shift of the run it belongs to */
+    uint32_t offset;       /* bytes of its wire form that are out */
+    uint32_t skips;        /* jumps in the last SKIPS_WINDOW_US */
     int64_t skips_since_us;
-    int64_t join_age_us;     /* how old the key frame was when it joined: that much is no one's fault */
-    struct inforce *told;    /* what the viewer was given */
+    int64_t join_age_us; /* how old the key frame was when it joined: that much is no one's fault */
+    struct inforce *told; /* what the viewer was given */
 };
 
 struct viewer_limits {
     int64_t behind_us;
 };
-#define CURSOR_SKIPS_MAX       3        /* jumps in CURSOR_SKIPS_WINDOW_US before the viewer is given up */
+#define CURSOR_SKIPS_MAX       3 /* jumps in CURSOR_SKIPS_WINDOW_US before the viewer is given up */
 #define CURSOR_SKIPS_WINDOW_US 10000000
 
 void cursor_fini(struct cursor *c);
@@ -38,10 +38,12 @@ enum cursor_verdict {
 };
 /* The one judge of slow viewers.  *skipped (may be NULL) counts the frames jumped over. */
 enum cursor_verdict cursor_judge(struct cursor *c, const struct log *l,
-                                 const struct viewer_limits *limits, int64_t now_us, uint64_t *skipped);
+                                 const struct viewer_limits *limits, int64_t now_us,
+                                 uint64_t *skipped);
 
 /*
- * At the end of a run that another follows: steps to that run's oldest joinable frame and returns true.
+ * At the end of a run that another follows: steps to that run's oldest joinable frame and returns
+ * true.
  */
 bool cursor_next_run(struct cursor *c, const struct log *l);
 
@@ -55,7 +57,8 @@ void cursor_advance(struct cursor *c, const struct wire_span *span, const struct
 void cursor_advance_held(struct cursor *c, const struct wire_form *form, size_t n);
 
 /*
- * True when `now` differs from what the viewer was told: it must be sent (wire_preamble).  The cursor remembers it.
+ * True when `now` differs from what the viewer was told: it must be sent (wire_preamble).  The
+ * cursor remembers it.
  */
 bool cursor_tell(struct cursor *c, struct inforce *now);
 /* What is in force at the cursor's place, when it stands at a key frame; else NULL. */

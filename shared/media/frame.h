@@ -19,10 +19,10 @@
 enum frame_kind { FRAME_VIDEO, FRAME_AUDIO, FRAME_DATA };
 
 enum frame_flag {
-    FRAME_KEY = 1,            /* a video key frame: decoding may start here */
-    FRAME_CONFIG = 2,         /* a codec configuration (sequence header) */
-    FRAME_META = 4,           /* onMetaData, video Metadata (colorInfo) or audio MultichannelConfig */
-    FRAME_END = 8,            /* end of the track's sequence */
+    FRAME_KEY = 1,    /* a video key frame: decoding may start here */
+    FRAME_CONFIG = 2, /* a codec configuration (sequence header) */
+    FRAME_META = 4,   /* onMetaData, video Metadata (colorInfo) or audio MultichannelConfig */
+    FRAME_END = 8,    /* end of the track's sequence */
     FRAME_DISCONTINUITY = 16, /* first frame after a step of the publisher's clock */
 };
 

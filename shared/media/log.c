@@ -232,7 +232,8 @@ static bool first_may_go(const struct log *l, const struct run *r)
     const struct log_key *key = run_newest_key(r);
     if (key == NULL || key->seq <= r->first)
         return false;
-    return over_budget(l) || r->newest_dts_us - run_frame(r, r->first)->dts_us > l->limits.window_us;
+    return over_budget(l) ||
+           r->newest_dts_us - run_frame(r, r->first)->dts_us > l->limits.window_us;
 }
 
 /* Ended runs go whole, once the newest has filled the window or memory is needed. */
@@ -270,7 +271,8 @@ void log_append(struct log *l, struct frame *f)
     l->change++;
 }
 
-static int prepend_check(const struct log *l, const struct run *r, struct frame **frames, size_t count)
+static int prepend_check(const struct log *l, const struct run *r, struct frame **frames,
+                         size_t count)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
@@ -278,8 +280,8 @@ static int prepend_check(const struct log *l, const struct run *r, struct frame 
             return ERR_RANGE;
         bytes += sizeof *frames[i] + frames[i]->size;
     }
-    if (bytes > l->limits.window_bytes - (l->bytes < l->limits.window_bytes ? l->bytes
-                                                                             : l->limits.window_bytes))
+    if (bytes > l->limits.window_bytes -
+                    (l->bytes < l->limits.window_bytes ? l->bytes : l->limits.window_bytes))
         return ERR_TOO_LARGE;
     return r->next - r->first + count > LOG_FRAMES_MAX ? ERR_TOO_LARGE : 0;
 }

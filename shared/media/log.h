@@ -2,6 +2,7 @@
 #define SLUICE_MEDIA_LOG_H
 
 #include "base/list.h"
+#include "base/must.h"
 #include "media/inforce.h"
 
 #include <stdatomic.h>
@@ -9,9 +10,9 @@
 #include <stdint.h>
 
 /*
- * The recent past of one stream: frames in one total order, a list of runs (one per ownership epoch).
- * A position is (epoch, seq).  The log knows no protocol, does no I/O and calls nobody; it belongs to
- * one worker.  Frames in it are frozen and may be held on any thread.
+ * The recent past of one stream: frames in one total order, a list of runs (one per ownership
+ * epoch). A position is (epoch, seq).  The log knows no protocol, does no I/O and calls nobody; it
+ * belongs to one worker.  Frames in it are frozen and may be held on any thread.
  *
  *   run      first                     key      key    next
  *   seq      100  101  102 ...         140      180    194
@@ -19,11 +20,12 @@
  *                  ^                            ^      ^
  *      a slow cursor                 a late joiner    most cursors
  */
-#define LOG_RUNS_MAX    4     /* runs of one log; the oldest goes */
-#define LOG_FRAMES_MAX  65536 /* frames of one run, whatever the window says */
-#define LOG_KEYS_MAX    1024  /* index entries of one run; the oldest go */
-#define LOG_TRACKS_MAX  16    /* tracks of one stream */
-#define LOG_AUDIO_KEY_US 1000000 /* without video: an index entry per second, and the first after a second */
+#define LOG_RUNS_MAX   4     /* runs of one log; the oldest goes */
+#define LOG_FRAMES_MAX 65536 /* frames of one run, whatever the window says */
+#define LOG_KEYS_MAX   1024  /* index entries of one run; the oldest go */
+#define LOG_TRACKS_MAX 16    /* tracks of one stream */
+#define LOG_AUDIO_KEY_US                                                                           \
+    1000000 /* without video: an index entry per second, and the first after a second */
 
 /* Bytes of all logs of a node: `bytes` is what their frames hold, `max` the bound (0: none). */
 struct log_account {
@@ -47,7 +49,7 @@ struct log_key {
 struct log_track {
     uint8_t kind, id;
     uint32_t codec;
-    uint64_t frames;      /* media frames seen */
+    uint64_t frames; /* media frames seen */
     int64_t newest_dts_us;
 };
 
@@ -55,12 +57,13 @@ struct run {
     struct list node;
     uint64_t epoch;
     uint64_t first, next; /* frames [first, next) are held; next is the seq of the coming one */
-    int64_t shift_ms;     /* added by continuous muxers (RTMP, FLV) to wire_ms; the frames keep theirs */
+    int64_t
+        shift_ms; /* added by continuous muxers (RTMP, FLV) to wire_ms; the frames keep theirs */
     bool shift_set;
     bool ended;
     struct inforce *inforce; /* at next */
     int64_t newest_dts_us, newest_wire_ms;
-    int64_t wall_us;      /* unix time of dts 0 at the origin: program date-time */
+    int64_t wall_us; /* unix time of dts 0 at the origin: program date-time */
 
     struct frame **ring;
     uint32_t ring_mask;
@@ -84,10 +87,11 @@ struct log *log_new(const struct log_limits *limits);
 void log_free(struct log **lp);
 
 /*
- * Opens a run behind the others, its next frame being first_seq, with `inforce` (may be NULL; referenced
- * once more) in force there.  The run before it is ended.  must(): epochs only rise.
+ * Opens a run behind the others, its next frame being first_seq, with `inforce` (may be NULL;
+ * referenced once more) in force there.  The run before it is ended.  must(): epochs only rise.
  */
-struct run *log_open_run(struct log *l, uint64_t epoch, uint64_t first_seq, struct inforce *inforce);
+struct run *log_open_run(struct log *l, uint64_t epoch, uint64_t first_seq,
+                         struct inforce *inforce);
 struct run *log_newest(const struct log *l); /* NULL when there is none */
 struct run *log_find(const struct log *l, uint64_t epoch);
 /* The run that follows r, or NULL. */
@@ -99,10 +103,12 @@ void log_end_run(struct log *l, struct run *r);
 void log_append(struct log *l, struct frame *f);
 
 /*
- * Puts older frames in front of a run: seqs contiguous up to run->first, `inforce` in force at the first of
- * them.  Takes over the references (also on error).  0, ERR_RANGE (not contiguous), ERR_TOO_LARGE (over the window's bytes).
+ * Puts older frames in front of a run: seqs contiguous up to run->first, `inforce` in force at the
+ * first of them.  Takes over the references (also on error).  0, ERR_RANGE (not contiguous),
+ * ERR_TOO_LARGE (over the window's bytes).
  */
-int log_prepend(struct log *l, struct run *r, struct inforce *inforce, struct frame **frames, size_t count);
+int log_prepend(struct log *l, struct run *r, struct inforce *inforce, struct frame **frames,
+                size_t count);
 
 static inline struct frame *run_frame(const struct run *r, uint64_t seq)
 {

@@ -10,17 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(RTMP_CHUNK_HEADER_MAX + FLV_REWRITE_MAX <= sizeof((struct wire_form *)0)->head,
+_Static_assert(RTMP_CHUNK_HEADER_MAX + FLV_REWRITE_MAX <= sizeof((struct wire_form){0}.head),
                "a message header and a rewritten body header fit");
-_Static_assert(RTMP_CHUNK_CONTINUATION_MAX <= sizeof((struct wire_form *)0)->tail, "so does this");
-_Static_assert(FLV_TAG_TRAILER_SIZE <= sizeof((struct wire_form *)0)->tail, "and this");
+_Static_assert(RTMP_CHUNK_CONTINUATION_MAX <= sizeof((struct wire_form){0}.tail), "so does this");
+_Static_assert(FLV_TAG_TRAILER_SIZE <= sizeof((struct wire_form){0}.tail), "and this");
 
 static const struct {
     uint8_t type, csid; /* message (or tag) type, and the chunk stream we send it on */
 } kinds[] = {
     [FRAME_VIDEO] = {RTMP_VIDEO, 6},
     [FRAME_AUDIO] = {RTMP_AUDIO, 4},
-    [FRAME_DATA] = {RTMP_DATA_AMF0, 5},
+    [FRAME_DATA] = {RTMP_DATA, 5},
 };
 
 static bool is_basic(enum wire_kind kind)
@@ -40,8 +40,7 @@ static bool is_wrapped(const struct frame *f)
         return false;
     unsigned packet = f->data[0] & 0x0f;
     if (f->kind == FRAME_VIDEO)
-        return (f->data[0] & 0x80) != 0 &&
-               (packet == FLV_VIDEO_MULTITRACK || packet == FLV_MODEX);
+        return (f->data[0] & 0x80) != 0 && (packet == FLV_VIDEO_MULTITRACK || packet == FLV_MODEX);
     return f->data[0] >> 4 == 9 && (packet == FLV_AUDIO_MULTITRACK || packet == FLV_MODEX);
 }
 
@@ -64,8 +63,12 @@ void wire_form(enum wire_kind kind, const struct frame *f, int64_t shift_ms, str
     uint32_t body = f->size - (uint32_t)rewrite.skip + (uint32_t)rewrite.header_len;
     size_t head, chunks = 1;
     if (is_rtmp(kind)) {
-        head = rtmp_chunk_header(out->head, kinds[f->kind].csid, timestamp_ms, kinds[f->kind].type,
-                                 WIRE_RTMP_SID, body);
+        const struct rtmp_message m = {.type = kinds[f->kind].type,
+                                       .csid = kinds[f->kind].csid,
+                                       .sid = WIRE_RTMP_SID,
+                                       .timestamp_ms = timestamp_ms,
+                                       .body = {NULL, body}};
+        head = rtmp_chunk_header(out->head, &m);
         out->tail_len =
             (uint8_t)rtmp_chunk_continuation(out->tail, kinds[f->kind].csid, timestamp_ms);
         if (body > RTMP_CHUNK_SIZE_OUT)
@@ -104,7 +107,7 @@ int wire_iov(enum wire_kind kind, const struct wire_form *form, const struct fra
     iov[n++] = iov_of(form->head, form->head_len);
     const uint8_t *p = f->data + form->skip;
     size_t left = f->size - form->skip;
-    size_t in_chunk = is_rtmp(kind) ? RTMP_CHUNK_SIZE_OUT - form->body_head : left;
+    size_t in_chunk = is_rtmp(kind) ? (size_t)RTMP_CHUNK_SIZE_OUT - form->body_head : left;
     while (left > 0) {
         size_t piece = left < in_chunk ? left : in_chunk;
         if (n + 2 > room)
@@ -141,21 +144,24 @@ int wire_rest(enum wire_kind kind, const struct frame *f, int64_t shift_ms, size
     return n - first;
 }
 
-static void span_gather(struct wire_span *s, const struct run *r)
+static void span_gather(struct wire_span *s, const struct wire_place *at)
 {
     s->bytes = 0;
     s->iov_count = 0;
     s->to = s->from;
     size_t i = 0;
-    while (s->to < r->next && i < WIRE_SPAN_FRAMES && s->bytes < WIRE_SPAN_BYTES) {
-        const struct frame *f = run_frame(r, s->to);
-        wire_form(s->kind, f, r->shift_ms, &s->forms[i]);
-        int n = wire_iov(s->kind, &s->forms[i], f, s->iov + s->iov_count,
-                         WIRE_SPAN_IOV - s->iov_count);
+    while (s->to < at->run->next && i < WIRE_SPAN_FRAMES && s->bytes < WIRE_SPAN_BYTES) {
+        const struct frame *f = run_frame(at->run, s->to);
+        struct wire_form *form = &s->forms[i];
+        if ((at->mute & 1U << f->kind) != 0 && frame_is_media(f))
+            form->total = 0;
+        else
+            wire_form(at->kind, f, at->run->shift_ms, form);
+        int n = wire_iov(at->kind, form, f, s->iov + s->iov_count, WIRE_SPAN_IOV - s->iov_count);
         if (n < 0)
             return;
-        s->totals[i] = s->forms[i].total;
-        s->bytes += s->forms[i].total;
+        s->totals[i] = form->total;
+        s->bytes += form->total;
         s->iov_count += n;
         s->to++;
         i++;
@@ -165,8 +171,13 @@ static void span_gather(struct wire_span *s, const struct run *r)
 _Static_assert(WIRE_SPAN_IOV > 3 + 2 * (FRAME_BYTES_MAX / RTMP_CHUNK_SIZE_OUT + 1),
                "the largest frame fits into an empty span");
 
-const struct wire_span *wire_span_get(struct wire_cache *c, const struct log *l, const struct run *r,
-                                      enum wire_kind kind, uint64_t from)
+static bool is_at(const struct wire_span *s, const struct wire_place *at)
+{
+    return s->log == at->log && s->change == at->log->change && s->from == at->from &&
+           s->kind == at->kind && s->mute == at->mute && s->epoch == at->run->epoch;
+}
+
+const struct wire_span *wire_span_get(struct wire_cache *c, const struct wire_place *at)
 {
     size_t oldest = 0;
     c->tick++;
@@ -176,8 +187,7 @@ const struct wire_span *wire_span_get(struct wire_cache *c, const struct log *l,
             oldest = i;
             break;
         }
-        if (s->log == l && s->change == l->change && s->from == from && s->kind == kind &&
-            s->epoch == r->epoch) {
+        if (is_at(s, at)) {
             s->used = c->tick;
             return s;
         }
@@ -187,14 +197,22 @@ const struct wire_span *wire_span_get(struct wire_cache *c, const struct log *l,
     if (c->spans[oldest] == NULL)
         c->spans[oldest] = xmalloc(sizeof *c->spans[oldest]);
     struct wire_span *s = c->spans[oldest];
-    s->log = l;
-    s->change = l->change;
-    s->epoch = r->epoch;
-    s->from = from;
-    s->kind = kind;
+    s->log = at->log;
+    s->change = at->log->change;
+    s->epoch = at->run->epoch;
+    s->from = at->from;
+    s->kind = at->kind;
+    s->mute = at->mute;
     s->used = c->tick;
-    span_gather(s, r);
+    span_gather(s, at);
     return s;
+}
+
+void wire_cache_forget(struct wire_cache *c, const struct log *l)
+{
+    for (size_t i = 0; i < WIRE_SPANS; i++)
+        if (c->spans[i] != NULL && c->spans[i]->log == l)
+            c->spans[i]->log = NULL;
 }
 
 void wire_cache_fini(struct wire_cache *c)

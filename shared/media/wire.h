@@ -7,10 +7,10 @@
 #include <sys/uio.h>
 
 /*
- * The wire form of frames for the continuous protocols: a small header, the payload where it lies, and
- * a small trailer (RTMP chunk continuation headers, FLV's previous tag size).  It is the same for
- * everybody who reads the same frames in the same protocol, so it is gathered once for all cursors
- * that stand at the same place (a span) and handed to writev as it is.
+ * The wire form of frames for the continuous protocols: a small header, the payload where it lies,
+ * and a small trailer (RTMP chunk continuation headers, FLV's previous tag size).  It is the same
+ * for everybody who reads the same frames in the same protocol, so it is gathered once for all
+ * cursors that stand at the same place (a span) and handed to writev as it is.
  */
 enum wire_kind {
     WIRE_RTMP,       /* every track, as published */
@@ -19,17 +19,17 @@ enum wire_kind {
     WIRE_FLV_BASIC,
 };
 
-#define WIRE_RTMP_SID     1    /* message stream id of every play */
-#define WIRE_SPAN_FRAMES  256  /* frames of one span */
-#define WIRE_SPAN_IOV     1024 /* its iovecs: what one writev takes (IOV_MAX) */
-#define WIRE_SPAN_BYTES   (1024 * 1024) /* a span ends after the frame that passes this */
-#define WIRE_SPANS        8    /* places of which a worker remembers the span */
+#define WIRE_RTMP_SID    1             /* message stream id of every play */
+#define WIRE_SPAN_FRAMES 256           /* frames of one span */
+#define WIRE_SPAN_IOV    1024          /* its iovecs: what one writev takes (IOV_MAX) */
+#define WIRE_SPAN_BYTES  (1024 * 1024) /* a span ends after the frame that passes this */
+#define WIRE_SPANS       8             /* places of which a worker remembers the span */
 
 struct wire_form {
-    uint32_t total;     /* bytes on the wire; 0: this kind does not carry the frame */
+    uint32_t total; /* bytes on the wire; 0: this kind does not carry the frame */
     uint8_t head_len, tail_len;
-    uint8_t skip;       /* payload bytes that head replaces */
-    uint8_t body_head;  /* of head_len: bytes that belong to the message body */
+    uint8_t skip;      /* payload bytes that head replaces */
+    uint8_t body_head; /* of head_len: bytes that belong to the message body */
     uint8_t head[24];
     uint8_t tail[6];
 };
@@ -44,6 +44,7 @@ struct wire_span {
     const struct log *log;
     uint64_t change, epoch, from, to; /* frames [from, to) of the run */
     enum wire_kind kind;
+    unsigned mute;
     uint64_t used;
     size_t bytes;
     int iov_count;
@@ -58,13 +59,25 @@ struct wire_cache {
     struct wire_span *spans[WIRE_SPANS];
 };
 void wire_cache_fini(struct wire_cache *c);
+/* A log is about to be freed: forget what was gathered from it. */
+void wire_cache_forget(struct wire_cache *c, const struct log *l);
 
-/* Frames from `from` on in wire form; valid until the log changes or the next call with another place.
- * Empty (bytes 0, to == from) at the end of the run. */
-const struct wire_span *wire_span_get(struct wire_cache *c, const struct log *l, const struct run *r,
-                                      enum wire_kind kind, uint64_t from);
+/* A place in a log, and for whom: `mute` has the bit 1 << kind of each enum frame_kind left out. */
+struct wire_place {
+    const struct log *log;
+    const struct run *run;
+    uint64_t from;
+    enum wire_kind kind;
+    unsigned mute;
+};
 
-/* What is in force, for one who joins at a frame published at wire_ms: appended to out.  0 or negative. */
+/* Frames from there on in wire form; valid until the log changes or the next call with another
+ * place. At the end of the run to == from; bytes 0 with to > from when nothing of it is for this
+ * kind. */
+const struct wire_span *wire_span_get(struct wire_cache *c, const struct wire_place *at);
+
+/* What is in force, for one who joins at a frame published at wire_ms: appended to out.  0 or
+ * negative. */
 int wire_preamble(enum wire_kind kind, const struct inforce *i, int64_t wire_ms, int64_t shift_ms,
                   struct buf *out);
 

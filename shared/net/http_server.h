@@ -91,7 +91,11 @@ void http_respond_json(struct http_exchange *x, int status, json_t *body); /* ta
 /* {"error":{"code","message"}} */
 void http_respond_error(struct http_exchange *x, int status, const char *code, const char *message);
 
-/* Begins an endless answer: the head is sent, the body follows with http_stream_writev and has no
+/* The same with headers of the caller's (Retry-After). */
+void http_respond_error_with(struct http_exchange *x, int status, const char *code, const char *message,
+                             const struct http_header *headers, size_t count);
+
+/* Begins an endless answer (to HEAD: the whole answer is its head; on_gone follows): the head is sent, the body follows with http_stream_writev and has no
  * framing of its own (the end of the connection ends it). */
 void http_stream(struct http_exchange *x, int status, const struct http_header *headers, size_t count);
 /* Bytes taken (0: none now, on_writable follows), or negative. */

@@ -1,0 +1,74 @@
+#ifndef SLUICE_EDGE_AUDIENCE_H
+#define SLUICE_EDGE_AUDIENCE_H
+
+#include "hub/hub.h"
+#include "media/cursor.h"
+
+/*
+ * The players of one stream in one wire form on one worker: one reader of the feed's log, one
+ * decision when to write, and a cursor per player.  A player costs a struct viewer and its socket;
+ * what is written comes straight out of the log through spans that all of them share.
+ *
+ *   feed ─on_frames─▶ audience ─merge timer─▶ flush: for each viewer, one writev of the shared span
+ *
+ * Everything here belongs to the worker of its feed.
+ */
+struct edge; /* what all players of a node share */
+struct audience;
+
+struct edge *edge_new(struct workers *g, struct hub *hub);
+/* After the workers have stopped. */
+void edge_free(struct edge **ep);
+/* Players of all workers now; any thread. */
+int64_t edge_viewers(const struct edge *e);
+/* Refuses new players and ends this worker's with DRAIN. */
+void edge_drain(struct edge *e, struct worker *w);
+
+struct viewer_ops {
+    /* The stream is there: whatever the protocol sends before the first frame.  `run` is where it
+     * begins. */
+    void (*on_start)(void *owner, const struct run *run);
+    /* A new publisher continues the stream; may be NULL. */
+    void (*on_resumed)(void *owner);
+    int (*write)(void *owner, struct slice bytes);
+    ssize_t (*writev)(void *owner, const struct iovec *iov, int count);
+    /* Bytes per second the stream has now, for the send buffer. */
+    void (*on_bitrate)(void *owner, int64_t bitrate_bps);
+    /* The last call; the viewer has left the audience.  NOT_FOUND, UNPUBLISHED, TOO_SLOW, STALLED …
+     */
+    void (*on_end)(void *owner, enum close_reason why);
+};
+
+/* One player, embedded in what serves it. */
+struct viewer {
+    struct list node;
+    struct audience *audience; /* NULL: not in one */
+    const struct viewer_ops *ops;
+    void *owner;
+    struct cursor cursor;
+    int64_t joined_us, blocked_us; /* since when the socket takes nothing */
+    uint8_t mute;                  /* 1 << kind of what the player does not want */
+    bool started, blocked, paused;
+};
+
+/* Joins; answers come through ops, never from inside this call.  0, or ERR_TOO_MANY (viewer.max),
+ * ERR_CLOSED (draining). */
+int viewer_join(struct edge *e, struct worker *w, const char *name, enum wire_kind kind,
+                struct viewer *v);
+/* Leaves without a call of on_end; harmless when it has left. */
+void viewer_leave(struct viewer *v);
+/* The socket takes bytes again. */
+void viewer_writable(struct viewer *v);
+void viewer_pause(struct viewer *v, bool paused);
+void viewer_mute(struct viewer *v, bool audio, bool video);
+
+/* The present bit rate of the stream; 0 while it is not known. */
+int64_t audience_bitrate_bps(const struct audience *a);
+
+/* How long to wait for more frames before writing, milliseconds: the fixed setting, or, with
+ * MERGE_AUTO, 0 up to MERGE_LOAD_LOW percent of load and MERGE_MS_MAX from MERGE_LOAD_HIGH on. */
+#define MERGE_LOAD_LOW  30
+#define MERGE_LOAD_HIGH 90
+int64_t merge_wait_ms(int64_t setting, int load_percent);
+
+#endif

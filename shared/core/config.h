@@ -41,7 +41,7 @@ struct config {
     } node;
     struct {
         char *listen, *tls_listen;
-        int64_t merge_ms; /* MERGE_AUTO or 0..MERGE_MS_MAX */
+        int64_t merge_ms; /* MERGE_AUTO, or fixed */
         bool proxy_protocol;
     } rtmp;
     struct {
@@ -104,7 +104,8 @@ struct config {
     } log;
 };
 
-/* Why a configuration was refused: "FILE:LINE:COLUMN: setting: reason", ready to print. */
+/* Why a configuration was refused, ready to print: "FILE:LINE:COLUMN: setting: reason", or with
+ * "SLUICE_RTMP_LISTEN" or "--set rtmp.listen" in front.  It never holds a value. */
 #define CONFIG_ERROR_MAX 512
 
 /*
@@ -121,6 +122,9 @@ void config_free(struct config **cp);
 
 /* Logs config.unused for every setting that is not at its default and whose part is not built. */
 void config_log_unused(const struct config *c, const struct log_id *log);
+
+/* Logs config.kept for every setting that differs in `next` though only a restart can change it. */
+void config_log_kept(const struct config *now, const struct config *next, const struct log_id *log);
 
 /* Writes conf/sluice.yaml: every setting with its default and its help. */
 int config_print_sample(int fd);

@@ -1,0 +1,205 @@
+#include "core/config.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/slice.h"
+#include "core/config_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONFIG_FILE_MAX (1 << 20) /* bytes */
+
+static const struct log_id log_config = {"config", -1, 0};
+
+static void print_place(const struct config_loader *l, struct config_place place,
+                        const char *setting, char out[CONFIG_ERROR_MAX])
+{
+    const struct option *o = option_find(setting);
+    char variable[OPTION_NAME_MAX + 8] = "environment";
+    switch (place.kind) {
+    case PLACE_FILE:
+        snprintf(out, CONFIG_ERROR_MAX, "%s:%zu:%zu: %s", l->file, place.line, place.column,
+                 setting);
+        return;
+    case PLACE_ENVIRONMENT:
+        if (o != NULL)
+            option_environment_name(o, variable);
+        snprintf(out, CONFIG_ERROR_MAX, "%s", variable);
+        return;
+    case PLACE_SET:
+        snprintf(out, CONFIG_ERROR_MAX, "--set%s%s", setting[0] != '\0' ? " " : "", setting);
+        return;
+    case PLACE_DEFAULT:
+        snprintf(out, CONFIG_ERROR_MAX, "%s", setting);
+        return;
+    }
+}
+
+int config_fail(const struct config_loader *l, struct config_place place, const char *setting,
+                const char *format, ...)
+{
+    char head[CONFIG_ERROR_MAX];
+    print_place(l, place, setting, head);
+    size_t n = strlen(head);
+    memcpy(l->error, head, n);
+    if (n > CONFIG_ERROR_MAX - 8)
+        n = CONFIG_ERROR_MAX - 8;
+    n += (size_t)snprintf(l->error + n, CONFIG_ERROR_MAX - n, ": ");
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(l->error + n, CONFIG_ERROR_MAX - n, format, ap);
+    va_end(ap);
+    return ERR_TYPE;
+}
+
+static void loader_init(struct config_loader *l, const char *file, char *error)
+{
+    error[0] = '\0';
+    *l = (struct config_loader){
+        .config = xcalloc(1, sizeof *l->config),
+        .file = file,
+        .places = xcalloc(config_option_count, sizeof *l->places),
+        .error = error,
+    };
+    for (size_t i = 0; i < config_option_count; i++)
+        option_set_default(&config_options[i], l->config);
+}
+
+/* Hands the configuration over when all went well. */
+static int loader_fini(struct config_loader *l, int err, struct config **out)
+{
+    if (err == 0)
+        err = config_relations(l);
+    if (err != 0)
+        config_free(&l->config);
+    free(l->places);
+    *out = l->config;
+    return err;
+}
+
+void config_free(struct config **cp)
+{
+    if (*cp == NULL)
+        return;
+    for (size_t i = 0; i < config_option_count; i++)
+        option_free(&config_options[i], *cp);
+    free(*cp);
+    *cp = NULL;
+}
+
+int config_parse(struct config **out, const char *name, const char *text, size_t len,
+                 char error[CONFIG_ERROR_MAX])
+{
+    struct config_loader l;
+    loader_init(&l, name, error);
+    return loader_fini(&l, config_yaml_file(&l, text, len), out);
+}
+
+static int read_file(struct config_loader *l)
+{
+    FILE *f = fopen(l->file, "re");
+    if (f == NULL) {
+        snprintf(l->error, CONFIG_ERROR_MAX, "%s: %s", l->file, strerror(errno));
+        return ERR_IO;
+    }
+    char *text = xmalloc(CONFIG_FILE_MAX + 1);
+    size_t len = fread(text, 1, CONFIG_FILE_MAX + 1, f);
+    int err = 0;
+    if (ferror(f) != 0 || len > CONFIG_FILE_MAX) {
+        snprintf(l->error, CONFIG_ERROR_MAX, "%s: %s", l->file,
+                 len > CONFIG_FILE_MAX ? "larger than 1 MiB" : "cannot be read");
+        err = ERR_IO;
+    }
+    fclose(f);
+    if (err == 0)
+        err = config_yaml_file(l, text, len);
+    free(text);
+    return err;
+}
+
+static const struct option *find_by_variable(struct slice name)
+{
+    char variable[OPTION_NAME_MAX + 8];
+    for (size_t i = 0; i < config_option_count; i++) {
+        option_environment_name(&config_options[i], variable);
+        if (slice_is(name, variable))
+            return &config_options[i];
+    }
+    return NULL;
+}
+
+static int apply_environment(struct config_loader *l, char *const *environment)
+{
+    const struct config_place place = {PLACE_ENVIRONMENT, 0, 0};
+    int err = 0;
+    for (size_t i = 0; environment != NULL && environment[i] != NULL && err == 0; i++) {
+        struct slice value;
+        bool has_value;
+        struct slice name = slice_cut(slice_text(environment[i]), '=', &value, &has_value);
+        if (!has_value || !slice_starts(name, "SLUICE_"))
+            continue;
+        const struct option *o = find_by_variable(name);
+        if (o == NULL)
+            log_warn(&log_config, "config.unknown_variable name=%.*s", SLICE_ARG(name));
+        else
+            err = config_yaml_value(l, o, place, environment[i] + name.len + 1);
+    }
+    return err;
+}
+
+static int apply_set(struct config_loader *l, const char *text)
+{
+    const struct config_place place = {PLACE_SET, 0, 0};
+    char name[OPTION_NAME_MAX + 1];
+    struct slice value;
+    bool has_value;
+    struct slice key = slice_cut(slice_text(text), '=', &value, &has_value);
+    if (!has_value)
+        return config_fail(l, place, "", "must be KEY=VALUE");
+    if (!slice_copy(key, name, sizeof name))
+        return config_fail(l, place, "", "unknown setting");
+    const struct option *o = option_find(name);
+    if (o != NULL)
+        return config_yaml_value(l, o, place, text + key.len + 1);
+    const char *near = option_suggest(name);
+    return config_fail(l, place, name, "unknown setting%s%s", near != NULL ? "; did you mean " : "",
+                       near != NULL ? near : "");
+}
+
+int config_load(struct config **out, const char *path, char *const *environment, char *const *sets,
+                size_t set_count, char error[CONFIG_ERROR_MAX])
+{
+    struct config_loader l;
+    loader_init(&l, path, error);
+    int err = path != NULL ? read_file(&l) : 0;
+    if (err == 0)
+        err = apply_environment(&l, environment);
+    for (size_t i = 0; i < set_count && err == 0; i++)
+        err = apply_set(&l, sets[i]);
+    return loader_fini(&l, err, out);
+}
+
+void config_log_unused(const struct config *c, const struct log_id *log)
+{
+    struct config defaults = {0};
+    for (size_t i = 0; i < config_option_count; i++) {
+        const struct option *o = &config_options[i];
+        option_set_default(o, &defaults);
+        if ((o->flags & OPTION_UNUSED) != 0 && !option_equal(o, c, &defaults))
+            log_warn(log, "config.unused setting=%s", o->name);
+        option_free(o, &defaults);
+    }
+}
+
+void config_log_kept(const struct config *now, const struct config *next, const struct log_id *log)
+{
+    for (size_t i = 0; i < config_option_count; i++) {
+        const struct option *o = &config_options[i];
+        if ((o->flags & OPTION_RELOAD) == 0 && !option_equal(o, now, next))
+            log_warn(log, "config.kept setting=%s", o->name);
+    }
+}

@@ -28,7 +28,7 @@ struct http_call_options {
     const char *host;
     const struct http_header *headers;
     size_t header_count;
-    struct slice body;       /* copied */
+    struct slice body;        /* copied */
     int64_t head_deadline_ms; /* from now until the head is complete */
     int64_t idle_ms;          /* afterwards: longest silence; 0: none */
     size_t unread_max;        /* body bytes on_body may leave unconsumed */

@@ -12,26 +12,34 @@
  * Everything of an exchange happens on the worker that accepted its connection.
  */
 
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS };
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_PATCH,
+    HTTP_DELETE,
+    HTTP_OPTIONS
+};
 const char *http_method_name(enum http_method m);
 
-#define HTTP_BODY_MAX      (64 * 1024) /* request bodies */
-#define HTTP_CAPTURES_MAX  4
-#define HTTP_HEAD_DEADLINE_MS 10000    /* whole request, head and body */
-#define HTTP_IDLE_MS          30000    /* between requests of one connection */
+#define HTTP_BODY_MAX         (64 * 1024) /* request bodies */
+#define HTTP_CAPTURES_MAX     4
+#define HTTP_HEAD_DEADLINE_MS 10000 /* whole request, head and body */
+#define HTTP_IDLE_MS          30000 /* between requests of one connection */
 
 struct http_header {
-    const char *name;  /* answers: as it is to be written */
+    const char *name; /* answers: as it is to be written */
     struct slice value;
 };
 
 /* Valid until the handler returns; what is kept must be copied. */
 struct http_request {
     enum http_method method;
-    struct slice target;   /* as sent: path and query (signatures) */
-    struct slice path;     /* percent-decoded; only [!-~] without %00, "//", "..": else 400 before */
-    struct slice query;    /* as sent, without '?' */
-    struct slice body;     /* complete */
+    struct slice target; /* as sent: path and query (signatures) */
+    struct slice path;   /* percent-decoded; only [!-~] without %00, "//", "..": else 400 before */
+    struct slice query;  /* as sent, without '?' */
+    struct slice body;   /* complete */
     struct slice captures[HTTP_CAPTURES_MAX]; /* what the pattern's * matched, in order */
     size_t capture_count;
     const struct net_address *peer;
@@ -45,13 +53,14 @@ bool http_request_query(const struct http_request *req, const char *name, char *
 
 struct http_exchange;
 
-/* Answers now or later with http_respond() or http_stream(); the exchange lives until then, or until
- * on_gone. */
+/* Answers now or later with http_respond() or http_stream(); the exchange lives until then, or
+ * until on_gone. */
 typedef void http_handler(struct http_exchange *x, const struct http_request *req, void *arg);
 
 struct http_route {
-    const char *method;  /* "GET" (serves HEAD too), "POST" … or "*" */
-    const char *pattern; /* "/api/v1/streams/" + "*" + "/" + "*": a * is one path segment or part of one ("*.flv") */
+    const char *method; /* "GET" (serves HEAD too), "POST" … or "*" */
+    /* "/api/v1/streams/" + "*" + "/" + "*": a * is one path segment or part of one ("*.flv"). */
+    const char *pattern;
     http_handler *handle;
 };
 
@@ -76,8 +85,10 @@ void http_server_drain(struct http_server *s, struct worker *w);
 
 /* What a handler that answers later, or streams, wants to hear.  Each may be NULL. */
 struct http_exchange_ops {
-    void (*on_writable)(struct http_exchange *x, void *owner); /* after http_stream_writev took less */
-    void (*on_gone)(struct http_exchange *x, enum close_reason why, void *owner); /* the last call */
+    /* After http_stream_writev took less. */
+    void (*on_writable)(struct http_exchange *x, void *owner);
+    /* The last call. */
+    void (*on_gone)(struct http_exchange *x, enum close_reason why, void *owner);
 };
 void http_exchange_watch(struct http_exchange *x, const struct http_exchange_ops *ops, void *owner);
 
@@ -92,19 +103,22 @@ void http_respond_json(struct http_exchange *x, int status, json_t *body); /* ta
 void http_respond_error(struct http_exchange *x, int status, const char *code, const char *message);
 
 /* The same with headers of the caller's (Retry-After). */
-void http_respond_error_with(struct http_exchange *x, int status, const char *code, const char *message,
-                             const struct http_header *headers, size_t count);
+void http_respond_error_with(struct http_exchange *x, int status, const char *code,
+                             const char *message, const struct http_header *headers, size_t count);
 
-/* Begins an endless answer (to HEAD: the whole answer is its head; on_gone follows): the head is sent, the body follows with http_stream_writev and has no
- * framing of its own (the end of the connection ends it). */
-void http_stream(struct http_exchange *x, int status, const struct http_header *headers, size_t count);
+/* Begins an endless answer (to HEAD: the whole answer is its head; on_gone follows): the head is
+ * sent, the body follows with http_stream_writev and has no framing of its own (the end of the
+ * connection ends it). */
+void http_stream(struct http_exchange *x, int status, const struct http_header *headers,
+                 size_t count);
 /* Bytes taken (0: none now, on_writable follows), or negative. */
 ssize_t http_stream_writev(struct http_exchange *x, const struct iovec *iov, int count);
 /* Queues a copy, bounded by io's limit. */
 int http_stream_write(struct http_exchange *x, struct slice bytes);
 /* The connection below, for send-buffer sizes and times; NULL where streams share one. */
 struct io *http_exchange_io(struct http_exchange *x);
-/* Ends the body after what is queued; the exchange is gone when this returns, on_gone is not called. */
+/* Ends the body after what is queued; the exchange is gone when this returns, on_gone is not
+ * called. */
 void http_stream_end(struct http_exchange *x, enum close_reason why);
 
 #endif

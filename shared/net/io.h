@@ -14,16 +14,16 @@
 #include <sys/uio.h>
 
 /*
- * One byte stream of one connection, on one worker.  Readiness and errors are interpreted here once;
- * its owner has one callback and one switch over a closed set of events.  A plain socket today; TLS
- * fits behind the same functions (io_writev then seals instead of handing over).
+ * One byte stream of one connection, on one worker.  Readiness and errors are interpreted here
+ * once; its owner has one callback and one switch over a closed set of events.  A plain socket
+ * today; TLS fits behind the same functions (io_writev then seals instead of handing over).
  *
  * Reading: IO_DATA is dispatched while io_data() holds bytes; the owner consumes what it understood
- * and leaves the rest, which is kept for the next time (at most `in_max` bytes; more than that unread
- * is IO_FAILED with ERR_TOO_LARGE).  The bytes are valid until the callback returns.
+ * and leaves the rest, which is kept for the next time (at most `in_max` bytes; more than that
+ * unread is IO_FAILED with ERR_TOO_LARGE).  The bytes are valid until the callback returns.
  *
- * Writing: io_write() queues a copy (at most `out_max` bytes in the queue) and sends what the socket
- * takes; io_writev() hands bytes straight to the socket and takes only what fits at once.
+ * Writing: io_write() queues a copy (at most `out_max` bytes in the queue) and sends what the
+ * socket takes; io_writev() hands bytes straight to the socket and takes only what fits at once.
  *
  * The owner may close the io in any callback; it is freed by io_free() from the owner's reaper.
  */
@@ -47,10 +47,18 @@ struct net_address {
     socklen_t len;
 };
 #define NET_ADDRESS_TEXT_MAX 64
+#define NET_ADDRESS_KEY_SIZE 16
 void net_address_text(const struct net_address *a, char out[NET_ADDRESS_TEXT_MAX]);
 bool net_address_is_loopback(const struct net_address *a);
 /* "HOST:PORT" with a numeric host; 0 or ERR_TYPE. */
 int net_address_parse(const char *text, struct net_address *out);
+/* An IPv4 address in IPv6 clothes (::ffff:a.b.c.d) becomes a plain one; others stay as they are. */
+void net_address_unmap(struct net_address *a);
+/* The host as 16 bytes, IPv4 as ::ffff:a.b.c.d; false for other families. */
+bool net_address_key(const struct net_address *a, uint8_t out[NET_ADDRESS_KEY_SIZE]);
+/* The port, host order; 0 for other families. */
+uint16_t net_address_port(const struct net_address *a);
+void net_address_set_port(struct net_address *a, uint16_t port);
 
 /* Takes an accepted, non-blocking socket. */
 struct io *io_accept(struct worker *w, int fd, const struct net_address *peer, io_handler *handler,
@@ -60,28 +68,49 @@ struct io *io_connect(struct worker *w, const struct net_address *to, io_handler
                       void *owner);
 /* Stops all events at once, closes the socket (what is queued is dropped); the io stays valid. */
 void io_close(struct io *io);
-/* Sends what is queued, then closes; IO_CLOSED comes when it is out, or after at most linger_ms. */
+/*
+ * Sends what is queued, then closes; IO_CLOSED comes when it is out, or after at most linger_ms,
+ * and is the only event from now on.  What the peer still sends is read and dropped until it closes
+ * too (at most IO_FIN_WAIT_MS after the last byte), so that a reset does not destroy what is under
+ * way.
+ */
 void io_close_after_flush(struct io *io, int64_t linger_ms);
+#define IO_FIN_WAIT_MS 1000
+/* Closes and frees.  Inside one of the io's own callbacks it is freed when that returns. */
 void io_free(struct io **iop);
 
-/* Hands the connection to another owner (a protocol upgrade, PROXY header stripped …). */
+/* Something that is told once when the connection closes: the listener's accounts.  At most one. */
+struct io_ticket {
+    void (*on_close)(struct io_ticket *t);
+};
+void io_set_ticket(struct io *io, struct io_ticket *t);
+struct io_ticket *io_get_ticket(const struct io *io);
+
+/* Hands the connection to another owner (a protocol upgrade, PROXY header stripped …); unread bytes
+ * are dispatched to it at the end of this turn. */
 void io_set_handler(struct io *io, io_handler *handler, void *owner);
 
 /* Unread bytes; they stay until io_consume(). */
 struct slice io_data(const struct io *io);
 void io_consume(struct io *io, size_t len);
-/* While paused nothing is read from the socket, so the peer is slowed down by TCP. */
+/* While paused nothing is read from the socket, so the peer is slowed down by TCP (and its closing
+ * is not seen either).  After io_resume() unread bytes are dispatched again, at the end of this
+ * turn. */
 void io_pause(struct io *io);
 void io_resume(struct io *io);
 void io_set_limits(struct io *io, size_t in_max, size_t out_max);
+#define IO_IN_MAX_DEFAULT  (64 * 1024)
+#define IO_OUT_MAX_DEFAULT (256 * 1024)
 
-/* Queues a copy; 0, ERR_TOO_LARGE when the queue would pass out_max, ERR_CLOSED. */
+/* Queues a copy, sent at the end of this turn of the loop (several writes leave as one); 0,
+ * ERR_TOO_LARGE when the queue would pass out_max, ERR_CLOSED. */
 int io_write(struct io *io, const void *src, size_t len);
 /* Bytes in the queue. */
 size_t io_queued(const struct io *io);
 /*
- * One writev: how many bytes the socket took (0 when it takes none now, or while anything is queued:
- * IO_DRAINED follows), or a negative enum err.
+ * One writev: how many bytes the socket took (0 when it takes none now, or while anything is
+ * queued: IO_DRAINED follows; also after it took less than all), or a negative enum err.  A queue
+ * that can go out at once goes first.
  */
 ssize_t io_writev(struct io *io, const struct iovec *iov, int count);
 
@@ -99,7 +128,8 @@ int io_error(const struct io *io);
 bool io_is_closed(const struct io *io);
 uint64_t io_bytes_in(const struct io *io);
 uint64_t io_bytes_out(const struct io *io);
-/* Kernel send buffer in bytes (SO_SNDBUF) and TCP_NOTSENT_LOWAT, so that a slow reader holds little. */
+/* Kernel send buffer in bytes (SO_SNDBUF) and TCP_NOTSENT_LOWAT, so that a slow reader holds
+ * little. */
 void io_set_send_buffer(struct io *io, int bytes);
 /* TCP_USER_TIMEOUT and keepalive for peers that may vanish without a word. */
 void io_set_dead_peer(struct io *io, int64_t user_timeout_ms);

@@ -6,9 +6,9 @@
 
 /*
  * A listening port on every worker: each has its own socket (SO_REUSEPORT) and accepts for itself.
- * Handles limits per address (half-open and open connections; loopback and trusted addresses are not
- * counted), EMFILE (accepting pauses 100 ms), the reserve of descriptors for node links, and PROXY
- * protocol v1/v2 when asked: the accept callback then runs once the header has been read.
+ * Handles limits per address (half-open and open connections; loopback and trusted addresses are
+ * not counted), EMFILE (accepting pauses 100 ms), the reserve of descriptors for node links, and
+ * PROXY protocol v1/v2 when asked: the accept callback then runs once the header has been read.
  */
 struct listener_set;
 
@@ -16,15 +16,16 @@ struct listener_set;
 typedef void accept_handler(struct worker *w, struct io *io, void *arg);
 
 struct listener_options {
-    const char *name;          /* "rtmp", "http" …: log lines and metrics */
-    const char *address;       /* as config_listen_parse takes it */
+    const char *name;    /* "rtmp", "http" …: log lines and metrics */
+    const char *address; /* as config_listen_parse takes it */
     bool proxy_protocol;
-    bool essential;            /* node links: not refused when descriptors run short */
+    bool essential; /* node links: not refused when descriptors run short */
     accept_handler *on_accept;
     void *arg;
 };
 
-/* Opens the port on all workers, before their threads start.  0 or negative with errno's text logged. */
+/* Opens the port on all workers, before their threads start.  0 or negative with errno's text
+ * logged. */
 int listeners_open(struct listener_set **out, struct workers *g, const struct listener_options *o);
 /* The port in use, and its text "HOST:PORT" (HOST as bound). */
 uint16_t listeners_port(const struct listener_set *s);

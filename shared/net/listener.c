@@ -1,0 +1,485 @@
+/*
+ * Listening sockets, one per worker and port, and the way of a connection into the program:
+ *
+ *   accept -> descriptors left? -> limits of its address -> [PROXY header -> limits of the address
+ *   it names] -> the protocol's accept handler
+ *
+ * A listener is touched by its worker only (and by main while no thread runs); closing comes as a
+ * message.
+ */
+#include "net/listener.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "core/clock.h"
+#include "core/config.h"
+#include "net/admission.h"
+#include "proto/proxy.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define LISTENER_MAGIC 0x6c697374U
+#define GUEST_MAGIC    0x67756573U
+
+#define LISTEN_BACKLOG         4096
+#define ACCEPTS_PER_TURN       64
+#define ACCEPT_PAUSE_MS        100  /* after EMFILE and its like */
+#define PROXY_DEADLINE_MS      5000 /* for the whole PROXY header */
+#define DESCRIPTORS_PERCENT    95   /* of RLIMIT_NOFILE, less … */
+#define DESCRIPTORS_RESERVE    64   /* … these, for node links, Redis and files */
+#define DESCRIPTORS_FREE_LIMIT 32   /* with fewer than this allowed, the share alone counts */
+
+struct listener {
+    uint32_t magic;
+    struct listener_set *set;
+    struct worker *worker;
+    int fd;
+    struct event accept_event;
+    struct timer pause_timer;
+    struct list waiting; /* guests whose PROXY header has not come yet */
+    struct log_limit refused_limit, failed_limit;
+    struct message close_message;
+    bool close_posted; /* atomic */
+};
+
+struct listener_set {
+    char *name;
+    bool proxy_protocol, essential;
+    accept_handler *on_accept;
+    void *arg;
+    struct log_id log;
+    struct net_address bound;
+    int fd_max; /* a descriptor of this number or above: too many are in use */
+    struct admission *admission;
+    struct listener *listeners;
+    int count;
+};
+
+/* A connection that is counted, or waits for its PROXY header. */
+struct guest {
+    struct io_ticket ticket;
+    uint32_t magic;
+    struct io *io;
+    struct listener *listener; /* only while it waits */
+    struct admission *admission;
+    struct admission_count count;
+    struct list node;
+};
+
+/* Guests. */
+
+static void guest_on_close(struct io_ticket *t)
+{
+    struct guest *g = container_of(t, struct guest, ticket);
+    OBJ_CHECK(g, GUEST_MAGIC);
+    list_remove(&g->node);
+    admission_leave(g->admission, &g->count);
+    admission_unref(&g->admission);
+    OBJ_POISON(g);
+    free(g);
+}
+
+static struct guest *guest_new(struct listener *l, struct io *io,
+                               const struct admission_count *count)
+{
+    struct guest *g = xcalloc(1, sizeof *g);
+    g->magic = GUEST_MAGIC;
+    g->ticket.on_close = guest_on_close;
+    g->io = io;
+    g->listener = l;
+    g->admission = admission_ref(l->set->admission);
+    g->count = *count;
+    list_init(&g->node);
+    io_set_ticket(io, &g->ticket);
+    return g;
+}
+
+void listener_established(struct io *io)
+{
+    struct io_ticket *t = io_get_ticket(io);
+    if (t == NULL)
+        return;
+    struct guest *g = container_of(t, struct guest, ticket);
+    OBJ_CHECK(g, GUEST_MAGIC);
+    admission_established(g->admission, &g->count);
+}
+
+static void log_refused(struct listener *l, const struct net_address *peer, const char *why)
+{
+    char text[NET_ADDRESS_TEXT_MAX];
+    uint32_t suppressed;
+    METRIC_INC(l->worker->metrics.connections_refused_total);
+    if (!log_limit_pass(&l->refused_limit, clock_us(), &suppressed))
+        return;
+    net_address_text(peer, text);
+    log_warn(&l->set->log, "listen.refused peer=%s reason=%s suppressed=%u", text, why, suppressed);
+}
+
+/* PROXY protocol. */
+
+static void guest_refuse(struct guest *g, const char *why)
+{
+    struct io *io = g->io;
+    log_refused(g->listener, io_peer(io), why);
+    io_free(&io);
+}
+
+/* The connection counts for the address the balancer names, no longer for the balancer's own. */
+static bool guest_rename(struct guest *g, const struct proxy_header *h)
+{
+    struct net_address peer = {.sa = h->source, .len = h->source_len};
+    net_address_unmap(&peer);
+    admission_leave(g->admission, &g->count);
+    io_set_peer(g->io, &peer);
+    return admission_enter(g->admission, &peer, &g->count);
+}
+
+static void guest_admit(struct guest *g)
+{
+    struct listener *l = g->listener;
+    list_remove(&g->node);
+    g->listener = NULL;
+    io_deadline(g->io, 0);
+    l->set->on_accept(l->worker, g->io, l->set->arg);
+}
+
+static void guest_read(struct guest *g)
+{
+    struct proxy_header h;
+    struct slice in = io_data(g->io);
+    ssize_t n = proxy_header_read(in.p, in.len, &h);
+    if (n == 0)
+        return;
+    if (n < 0) {
+        guest_refuse(g, "proxy_header");
+        return;
+    }
+    io_consume(g->io, (size_t)n);
+    if (h.has_source && !guest_rename(g, &h))
+        guest_refuse(g, "address_limit");
+    else
+        guest_admit(g);
+}
+
+static void on_guest(struct io *io, enum io_event ev, void *owner)
+{
+    struct guest *g = OBJ_CAST(struct guest, owner, GUEST_MAGIC);
+    switch (ev) {
+    case IO_DATA:
+        guest_read(g);
+        break;
+    case IO_TIMEOUT:
+        guest_refuse(g, "proxy_timeout");
+        break;
+    case IO_CLOSED:
+    case IO_FAILED:
+        io_free(&io);
+        break;
+    case IO_CONNECTED:
+    case IO_DRAINED:
+        break;
+    }
+}
+
+/* Accepting. */
+
+static void admit(struct listener *l, int fd, struct net_address *peer)
+{
+    struct listener_set *set = l->set;
+    struct admission_count count;
+    net_address_unmap(peer);
+    if (fd >= set->fd_max && !set->essential) {
+        log_refused(l, peer, "descriptors");
+        close(fd);
+        return;
+    }
+    if (!admission_enter(set->admission, peer, &count)) {
+        log_refused(l, peer, "address_limit");
+        close(fd);
+        return;
+    }
+    struct io *io = io_accept(l->worker, fd, peer, NULL, NULL);
+    struct guest *g = NULL;
+    if (count.half_open || count.open || set->proxy_protocol)
+        g = guest_new(l, io, &count);
+    if (!set->proxy_protocol) {
+        set->on_accept(l->worker, io, set->arg);
+        return;
+    }
+    io_set_handler(io, on_guest, g);
+    io_deadline(io, PROXY_DEADLINE_MS);
+    list_append(&l->waiting, &g->node);
+}
+
+static bool out_of_resources(int code)
+{
+    return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
+}
+
+static void accept_failed(struct listener *l, int code)
+{
+    uint32_t suppressed;
+    if (!out_of_resources(code))
+        return; /* the connection went away before it was taken */
+    event_del(&l->accept_event);
+    timer_set_ms(&l->pause_timer, ACCEPT_PAUSE_MS);
+    if (log_limit_pass(&l->failed_limit, clock_us(), &suppressed))
+        log_warn(&l->set->log, "listen.paused ms=%d error=\"%s\" suppressed=%u", ACCEPT_PAUSE_MS,
+                 strerror(code), suppressed);
+}
+
+static void accept_turn(struct listener *l)
+{
+    for (int i = 0; i < ACCEPTS_PER_TURN && l->fd >= 0; i++) {
+        struct net_address peer = {.len = sizeof peer.sa};
+        int fd =
+            accept4(l->fd, (struct sockaddr *)&peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            admit(l, fd, &peer);
+            continue;
+        }
+        if (errno == EAGAIN)
+            return;
+        accept_failed(l, errno);
+        if (timer_is_set(&l->pause_timer))
+            return;
+    }
+}
+
+static void on_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+    struct listener *l = OBJ_CAST(struct listener, arg, LISTENER_MAGIC);
+    int64_t start_us = clock_us();
+    accept_turn(l);
+    worker_watch(l->worker, "listener.accept", start_us);
+}
+
+static void on_pause_over(void *arg)
+{
+    struct listener *l = OBJ_CAST(struct listener, arg, LISTENER_MAGIC);
+    if (l->fd >= 0)
+        event_add(&l->accept_event, NULL);
+}
+
+/* Opening. */
+
+static int make_socket(int family)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int on = 1, off = 0;
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    return fd;
+}
+
+static int bind_to(struct listener_set *set, bool shared)
+{
+    int on = 1, fd = make_socket(set->bound.sa.ss_family);
+    if (fd < 0)
+        return -1;
+    if ((!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) &&
+        bind(fd, (const struct sockaddr *)&set->bound.sa, set->bound.len) == 0)
+        return fd;
+    int code = errno;
+    close(fd);
+    errno = code;
+    return -1;
+}
+
+/* With SO_REUSEPORT a second program of the same user would quietly get half of the connections;
+ * a first try without it finds the port taken. */
+static int probe(struct listener_set *set)
+{
+    int fd = bind_to(set, false);
+    if (fd < 0)
+        return -1;
+    close(fd);
+    return 0;
+}
+
+static int listener_open(struct listener *l)
+{
+    struct listener_set *set = l->set;
+    l->fd = bind_to(set, true);
+    if (l->fd < 0)
+        return -1;
+    socklen_t len = sizeof set->bound.sa;
+    if (getsockname(l->fd, (struct sockaddr *)&set->bound.sa, &len) < 0)
+        return -1;
+    if (listen(l->fd, LISTEN_BACKLOG) < 0)
+        return -1;
+    event_assign(&l->accept_event, l->worker->base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);
+    event_add(&l->accept_event, NULL);
+    return 0;
+}
+
+static int open_all(struct listener_set *set)
+{
+    if (net_address_port(&set->bound) != 0 && probe(set) < 0)
+        return -1;
+    for (int i = 0; i < set->count; i++) {
+        if (listener_open(&set->listeners[i]) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ":PORT" means all addresses of both families, of IPv4 alone where there is no IPv6. */
+static int resolve(struct listener_set *set, const char *address)
+{
+    struct listen_address listen;
+    char text[sizeof listen.host + 16];
+    if (config_listen_parse(address, &listen) < 0)
+        return ERR_TYPE;
+    if (listen.host[0] == '\0') {
+        int fd = make_socket(AF_INET6);
+        struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+        bool v6 = fd >= 0 && bind(fd, (const struct sockaddr *)&any, sizeof any) == 0;
+        if (fd >= 0)
+            close(fd);
+        snprintf(text, sizeof text, "%s:%u", v6 ? "[::]" : "0.0.0.0", listen.port);
+    } else if (strchr(listen.host, ':') != NULL) {
+        snprintf(text, sizeof text, "[%s]:%u", listen.host, listen.port);
+    } else {
+        const char *host = strcmp(listen.host, "localhost") == 0 ? "127.0.0.1" : listen.host;
+        snprintf(text, sizeof text, "%s:%u", host, listen.port);
+    }
+    return net_address_parse(text, &set->bound);
+}
+
+static int descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT32_MAX)
+        return INT32_MAX;
+    int share = (int)(limit.rlim_cur * DESCRIPTORS_PERCENT / 100);
+    int rest = share - DESCRIPTORS_RESERVE;
+    return rest >= DESCRIPTORS_FREE_LIMIT ? rest : share;
+}
+
+static struct listener_set *set_new(struct workers *g, const struct listener_options *o)
+{
+    const struct config *c = g->config;
+    const char *bad;
+    struct listener_set *set = xcalloc(1, sizeof *set);
+    set->name = xstrdup(o->name);
+    set->proxy_protocol = o->proxy_protocol;
+    set->essential = o->essential;
+    set->on_accept = o->on_accept;
+    set->arg = o->arg;
+    set->log = (struct log_id){"listen", -1, 0};
+    set->fd_max = descriptor_limit();
+    set->admission = admission_new(o->essential ? 0 : c->limits.half_open_per_address,
+                                   o->essential ? 0 : c->limits.connections_per_address,
+                                   &c->limits.trusted, &bad);
+    if (bad != NULL)
+        log_warn(&set->log, "listen.trusted_ignored name=%s entry=\"%s\"", set->name, bad);
+    set->count = g->count;
+    set->listeners = xcalloc((size_t)g->count, sizeof *set->listeners);
+    for (int i = 0; i < g->count; i++) {
+        struct listener *l = &set->listeners[i];
+        l->magic = LISTENER_MAGIC;
+        l->set = set;
+        l->worker = &g->workers[i];
+        l->fd = -1;
+        list_init(&l->waiting);
+        timer_init(&l->pause_timer, l->worker, "listener.pause", on_pause_over, l);
+    }
+    return set;
+}
+
+int listeners_open(struct listener_set **out, struct workers *g, const struct listener_options *o)
+{
+    struct listener_set *set = set_new(g, o);
+    char text[NET_ADDRESS_TEXT_MAX];
+    int err = resolve(set, o->address);
+    if (err < 0) {
+        log_error(&set->log, "listen.failed name=%s address=\"%s\" error=\"not a numeric address\"",
+                  set->name, o->address);
+    } else if (open_all(set) < 0) {
+        err = ERR_IO;
+        log_error(&set->log, "listen.failed name=%s address=\"%s\" error=\"%s\"", set->name,
+                  o->address, strerror(errno));
+    }
+    if (err < 0) {
+        listeners_free(&set);
+        return err;
+    }
+    listeners_address_text(set, text);
+    log_info(&set->log, "listen.ready name=%s address=%s", set->name, text);
+    *out = set;
+    return 0;
+}
+
+uint16_t listeners_port(const struct listener_set *s)
+{
+    return net_address_port(&s->bound);
+}
+
+void listeners_address_text(const struct listener_set *s, char out[NET_ADDRESS_TEXT_MAX])
+{
+    net_address_text(&s->bound, out);
+}
+
+/* Closing. */
+
+static void listener_shut(struct listener *l)
+{
+    timer_stop(&l->pause_timer);
+    if (l->fd < 0)
+        return;
+    event_del(&l->accept_event);
+    close(l->fd);
+    l->fd = -1;
+}
+
+static void on_close_message(struct message *m)
+{
+    struct listener *l = container_of(m, struct listener, close_message);
+    OBJ_CHECK(l, LISTENER_MAGIC);
+    if (l->fd >= 0)
+        accept_turn(l); /* for these peers the connection exists already */
+    listener_shut(l);
+}
+
+void listeners_close(struct listener_set *s)
+{
+    for (int i = 0; i < s->count; i++) {
+        struct listener *l = &s->listeners[i];
+        if (__atomic_exchange_n(&l->close_posted, true, __ATOMIC_ACQ_REL))
+            continue;
+        l->close_message.run = on_close_message;
+        worker_post(l->worker, &l->close_message);
+    }
+}
+
+void listeners_free(struct listener_set **sp)
+{
+    struct listener_set *s = *sp;
+    if (s == NULL)
+        return;
+    for (int i = 0; i < s->count; i++) {
+        struct listener *l = &s->listeners[i];
+        struct guest *g;
+        listener_shut(l);
+        while ((g = LIST_FIRST(&l->waiting, struct guest, node)) != NULL) {
+            struct io *io = g->io;
+            io_free(&io);
+        }
+        timer_fini(&l->pause_timer);
+        OBJ_POISON(l);
+    }
+    admission_unref(&s->admission);
+    free(s->listeners);
+    free(s->name);
+    free(s);
+    *sp = NULL;
+}

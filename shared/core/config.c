@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/must.h"
 #include "base/slice.h"
 #include "core/config_internal.h"
 
@@ -12,48 +13,60 @@
 #include <string.h>
 
 #define CONFIG_FILE_MAX (1 << 20) /* bytes */
+#define PLACE_MAX       256       /* characters; what fits of a file's name, with line and column */
+#define FILE_SHOWN_MAX  180
 
 static const struct log_id log_config = {"config", -1, 0};
 
-static void print_place(const struct config_loader *l, struct config_place place,
-                        const char *setting, char out[CONFIG_ERROR_MAX])
+/* "FILE:LINE:COLUMN", "SLUICE_RTMP_LISTEN" or "--set rtmp.listen"; true when that names the
+ * setting. */
+static bool print_place(const struct config_loader *l, struct config_place place,
+                        const char *setting, char out[PLACE_MAX])
 {
-    const struct option *o = option_find(setting);
-    char variable[OPTION_NAME_MAX + 8] = "environment";
+    char variable[OPTION_NAME_MAX + 8];
+    bool named = place.option == NULL || strcmp(place.option->name, setting) == 0;
     switch (place.kind) {
     case PLACE_FILE:
-        snprintf(out, CONFIG_ERROR_MAX, "%s:%zu:%zu: %s", l->file, place.line, place.column,
-                 setting);
-        return;
+        snprintf(out, PLACE_MAX, "%.*s:%zu:%zu", FILE_SHOWN_MAX, l->file, place.line, place.column);
+        return false;
     case PLACE_ENVIRONMENT:
-        if (o != NULL)
-            option_environment_name(o, variable);
-        snprintf(out, CONFIG_ERROR_MAX, "%s", variable);
-        return;
+        option_environment_name(place.option, variable);
+        snprintf(out, PLACE_MAX, "%s", variable);
+        return named;
     case PLACE_SET:
-        snprintf(out, CONFIG_ERROR_MAX, "--set%s%s", setting[0] != '\0' ? " " : "", setting);
-        return;
+        snprintf(out, PLACE_MAX, "--set %s", place.option != NULL ? place.option->name : setting);
+        return named;
     case PLACE_DEFAULT:
-        snprintf(out, CONFIG_ERROR_MAX, "%s", setting);
-        return;
+        snprintf(out, PLACE_MAX, "%s", setting);
+        return true;
     }
+    panic("place %d", (int)place.kind);
 }
 
 int config_fail(const struct config_loader *l, struct config_place place, const char *setting,
                 const char *format, ...)
 {
-    char head[CONFIG_ERROR_MAX];
-    print_place(l, place, setting, head);
-    size_t n = strlen(head);
-    memcpy(l->error, head, n);
-    if (n > CONFIG_ERROR_MAX - 8)
-        n = CONFIG_ERROR_MAX - 8;
-    n += (size_t)snprintf(l->error + n, CONFIG_ERROR_MAX - n, ": ");
+    char where[PLACE_MAX], why[CONFIG_REASON_MAX];
     va_list ap;
     va_start(ap, format);
-    vsnprintf(l->error + n, CONFIG_ERROR_MAX - n, format, ap);
+    vsnprintf(why, sizeof why, format, ap);
     va_end(ap);
+    bool named = print_place(l, place, setting, where);
+    snprintf(l->error, CONFIG_ERROR_MAX, "%s%s%s: %s", where, named ? "" : ": ",
+             named ? "" : setting, why);
     return ERR_TYPE;
+}
+
+int config_fail_unknown(const struct config_loader *l, struct config_place place, const char *name)
+{
+    char shown[OPTION_NAME_MAX + 1];
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+    const char *near = option_suggest(name);
+    /* What follows is not part of a name; it may be a secret after a forgotten space. */
+    slice_copy(slice_of(name, n < sizeof shown ? n : sizeof shown - 1), shown, sizeof shown);
+    return config_fail(l, place, shown,
+                       near != NULL ? "unknown setting; did you mean %s?" : "unknown setting%s",
+                       near != NULL ? near : "");
 }
 
 static void loader_init(struct config_loader *l, const char *file, char *error)
@@ -134,7 +147,6 @@ static const struct option *find_by_variable(struct slice name)
 
 static int apply_environment(struct config_loader *l, char *const *environment)
 {
-    const struct config_place place = {PLACE_ENVIRONMENT, 0, 0};
     int err = 0;
     for (size_t i = 0; environment != NULL && environment[i] != NULL && err == 0; i++) {
         struct slice value;
@@ -146,28 +158,25 @@ static int apply_environment(struct config_loader *l, char *const *environment)
         if (o == NULL)
             log_warn(&log_config, "config.unknown_variable name=%.*s", SLICE_ARG(name));
         else
-            err = config_yaml_value(l, o, place, environment[i] + name.len + 1);
+            err = config_yaml_value(l, o, (struct config_place){PLACE_ENVIRONMENT, 0, 0, o},
+                                    environment[i] + name.len + 1);
     }
     return err;
 }
 
 static int apply_set(struct config_loader *l, const char *text)
 {
-    const struct config_place place = {PLACE_SET, 0, 0};
+    struct config_place place = {PLACE_SET, 0, 0, NULL};
     char name[OPTION_NAME_MAX + 1];
     struct slice value;
     bool has_value;
     struct slice key = slice_cut(slice_text(text), '=', &value, &has_value);
     if (!has_value)
-        return config_fail(l, place, "", "must be KEY=VALUE");
-    if (!slice_copy(key, name, sizeof name))
-        return config_fail(l, place, "", "unknown setting");
-    const struct option *o = option_find(name);
-    if (o != NULL)
-        return config_yaml_value(l, o, place, text + key.len + 1);
-    const char *near = option_suggest(name);
-    return config_fail(l, place, name, "unknown setting%s%s", near != NULL ? "; did you mean " : "",
-                       near != NULL ? near : "");
+        return config_fail(l, place, "KEY=VALUE", "is wanted");
+    slice_copy(key, name, sizeof name);
+    place.option = option_find(name);
+    return place.option != NULL ? config_yaml_value(l, place.option, place, text + key.len + 1)
+                                : config_fail_unknown(l, place, name);
 }
 
 int config_load(struct config **out, const char *path, char *const *environment, char *const *sets,

@@ -55,7 +55,8 @@ void option_environment_name(const struct option *o, char out[OPTION_NAME_MAX + 
 enum place_kind { PLACE_DEFAULT, PLACE_FILE, PLACE_ENVIRONMENT, PLACE_SET };
 struct config_place {
     enum place_kind kind;
-    size_t line, column; /* PLACE_FILE, from 1 */
+    size_t line, column;         /* PLACE_FILE, from 1 */
+    const struct option *option; /* PLACE_ENVIRONMENT, PLACE_SET: which was given; NULL: unknown */
 };
 
 struct config_loader {
@@ -68,6 +69,9 @@ struct config_loader {
 /* Fills the error: place, setting, reason.  Returns ERR_TYPE. */
 int config_fail(const struct config_loader *l, struct config_place place, const char *setting,
                 const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* The same for a name that is no setting, with the one that may have been meant. */
+int config_fail_unknown(const struct config_loader *l, struct config_place place, const char *name);
 
 /* Sets a member from a scalar; `plain` is false for a quoted one.  NULL, or the reason in `reason`.
  */

@@ -150,7 +150,7 @@ const struct option config_options[] = {
     OPT_NUMBER(OPTION_MS, "cluster.lease_ms", cluster.lease_ms, "10000", 150, HOUR_MS, 0,
                "and forgotten this long after the last renewal; at least 3 heartbeats"),
     OPT_TEXT("cluster.redis.url", cluster.redis.url, "redis://127.0.0.1:6379/0", 1, 1024,
-             check_redis_url, 0, "rediss:// for TLS; user:password@ for ACL"),
+             check_redis_url, 0, "TLS by rediss://, ACL by user:password@"),
     OPT_LIST("cluster.redis.sentinels", cluster.redis.sentinels, 16, check_peer, OPTION_UNUSED,
              "HOST:PORT of Redis Sentinels"),
     OPT_TEXT("cluster.redis.master", cluster.redis.master, "", 0, 128, check_visible, OPTION_UNUSED,
@@ -239,7 +239,7 @@ const char *option_suggest(const char *name)
         return NULL;
     for (size_t i = 0; i < config_option_count; i++) {
         size_t distance = edit_distance(name, config_options[i].name);
-        if (distance > 0 && distance < best) {
+        if (distance < best) {
             best = distance;
             found = config_options[i].name;
         }

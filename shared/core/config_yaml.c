@@ -14,13 +14,13 @@
 
 static struct config_place place_of(yaml_mark_t mark)
 {
-    return (struct config_place){PLACE_FILE, mark.line + 1, mark.column + 1};
+    return (struct config_place){PLACE_FILE, mark.line + 1, mark.column + 1, NULL};
 }
 
 /* libyaml gives decoding errors an offset only. */
 static struct config_place place_of_offset(const char *text, size_t len, size_t offset)
 {
-    struct config_place place = {PLACE_FILE, 1, 1};
+    struct config_place place = {PLACE_FILE, 1, 1, NULL};
     for (size_t i = 0; i < len && i < offset; i++) {
         place.column++;
         if (text[i] == '\n') {
@@ -82,18 +82,6 @@ static int set_value(struct config_loader *l, const struct option *o, struct con
     return why != NULL ? config_fail(l, place, o->name, "%s", why) : 0;
 }
 
-static int fail_unknown(struct config_loader *l, struct config_place place, const char *path)
-{
-    char shown[OPTION_NAME_MAX + 1];
-    size_t n = strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
-    const char *near = option_suggest(path);
-    /* What follows is not part of a name; it may be a secret after a forgotten space. */
-    slice_copy(slice_of(path, n < sizeof shown ? n : sizeof shown - 1), shown, sizeof shown);
-    return config_fail(l, place, shown,
-                       near != NULL ? "unknown setting; did you mean %s?" : "unknown setting%s",
-                       near != NULL ? near : "");
-}
-
 static bool key_seen(yaml_document_t *doc, const yaml_node_t *map, const yaml_node_pair_t *until,
                      const char *key)
 {
@@ -116,8 +104,10 @@ static int walk_pair(struct config_loader *l, yaml_document_t *doc, const yaml_n
     const struct option *o = fits && strchr(name, '.') == NULL ? option_find(path) : NULL;
     if (o != NULL)
         return set_value(l, o, place_of(value->start_mark), doc, value);
+    if (fits && option_find(path) != NULL)
+        return config_fail(l, place_of(key->start_mark), path, "must be written in its section");
     if (!fits || strchr(name, '.') != NULL || !option_is_section(path))
-        return fail_unknown(l, place_of(key->start_mark), path);
+        return config_fail_unknown(l, place_of(key->start_mark), path);
     if (is_null(value))
         return 0;
     if (value->type != YAML_MAPPING_NODE)

@@ -71,6 +71,13 @@ static void feed_free(struct feed **fp)
     free(f);
 }
 
+void feed_abandon(struct feed **fp)
+{
+    bridges_drop(*fp);
+    (*fp)->attached = false;
+    feed_free(fp);
+}
+
 struct feed *feed_get(struct hub *h, struct worker *w, const char *name)
 {
     struct feed *f = feed_find(h, w, name);
@@ -400,6 +407,41 @@ int feed_prepend(struct feed *f, struct inforce *inforce, struct frame **frames,
     f->frames_pending = true;
     feed_notify(f);
     return err;
+}
+
+void feed_set_origin(struct feed *f, struct run_origin *origin)
+{
+    struct run *r = log_newest(f->log);
+    must(f->is_home && r != NULL);
+    send_batch(f);
+    struct run_origin *old = r->origin;
+    r->origin = run_origin_ref(origin);
+    run_origin_unref(&old);
+    bridges_send_state(f);
+    f->state_pending = true;
+    feed_notify(f);
+}
+
+void feed_restart(struct feed *f, uint64_t next_seq, struct inforce *inforce)
+{
+    must(f->is_home);
+    send_batch(f);
+    log_restart(f->log, next_seq, inforce);
+    bridges_send_restart(f);
+    f->frames_pending = true;
+    feed_notify(f);
+}
+
+void feed_reset(struct feed *f)
+{
+    must(f->is_home);
+    send_batch(f);
+    log_clear(f->log);
+    bridges_send_reset(f);
+    f->since_us = 0;
+    f->frames_pending = true;
+    set_home_state(f, FEED_EMPTY, CLOSE_UNPUBLISHED);
+    feed_consider_idle(f);
 }
 
 void feed_lost(struct feed *f)

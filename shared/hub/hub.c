@@ -29,16 +29,22 @@ void hub_set_hooks(struct hub *h, const struct hub_hooks *hooks)
     h->hooks = *hooks;
 }
 
+static void abandon_feed(const char *name, void *value, void *arg)
+{
+    struct feed *f = OBJ_CAST(struct feed, value, FEED_MAGIC);
+    feed_abandon(&f);
+}
+
 void hub_free(struct hub **hp)
 {
     struct hub *h = *hp;
     *hp = NULL;
     if (h == NULL)
         return;
-    for (int i = 0; i < h->group->count; i++) {
-        must(map_count(h->feeds[i]) == 0);
+    for (int i = 0; i < h->group->count; i++)
+        map_each(h->feeds[i], abandon_feed, NULL);
+    for (int i = 0; i < h->group->count; i++)
         map_free(&h->feeds[i]);
-    }
     must(map_count(h->streams) == 0);
     map_free(&h->streams);
     pthread_mutex_destroy(&h->mutex);
@@ -98,6 +104,15 @@ void hub_unpin(struct hub *h, const char *name)
     pthread_mutex_unlock(&h->mutex);
     must(s != NULL); /* the pin itself keeps it */
     stream_unref(h, &s);
+}
+
+struct worker *hub_home(struct hub *h, const char *name)
+{
+    pthread_mutex_lock(&h->mutex);
+    struct stream *s = map_get(h->streams, name);
+    struct worker *home = s != NULL ? s->home : NULL;
+    pthread_mutex_unlock(&h->mutex);
+    return home;
 }
 
 struct feed *feed_find(struct hub *h, struct worker *w, const char *name)

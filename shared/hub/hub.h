@@ -121,6 +121,9 @@ bool hub_has_memory(const struct hub *h);
  * hub_unpin().  Any thread. */
 struct worker *hub_pin(struct hub *h, const char *name, struct worker *near);
 void hub_unpin(struct hub *h, const char *name);
+/* The home worker of a name that the node knows (pinned, or with a feed on any worker), else NULL;
+ * keeps nothing alive.  Any thread. */
+struct worker *hub_home(struct hub *h, const char *name);
 
 /* Attaches a reader to the worker's feed of the name, making it when needed.  on_frames and
  * on_state follow (never from inside); a feed that has ENDED calls on_end. */
@@ -156,6 +159,14 @@ void feed_lost(struct feed *f);
 void feed_resumed(struct feed *f);
 /* The stream has ended: readers are told; the log stays for stream.linger_ms and one window. */
 void feed_end(struct feed *f, enum close_reason why);
+
+/* What the upstream said of the newest run (referenced once more), here and on all replicas;
+ * readers hear of it by on_state. */
+void feed_set_origin(struct feed *f, struct run_origin *origin);
+/* The newest run goes on at a later seq (log_restart), here and on all replicas. */
+void feed_restart(struct feed *f, uint64_t next_seq, struct inforce *inforce);
+/* Forgets all runs, here and on all replicas: the feed is EMPTY. */
+void feed_reset(struct feed *f);
 
 /* Asks the source for a key frame, from any worker's feed. */
 void feed_want_key(struct feed *f);

@@ -42,6 +42,8 @@ void feed_consider_idle(struct feed *f);
 /* Home: tells the source or the node's hooks when the first reader came or the last one left. */
 void feed_update_wanted(struct feed *f);
 void feed_notify(struct feed *f);
+/* No thread runs any more: frees the feed without asking its home or its replicas. */
+void feed_abandon(struct feed **fp);
 
 /* replica.c: what travels between a home and its replicas. */
 void replica_attach(struct feed *replica);
@@ -53,6 +55,9 @@ void bridges_send_frames(struct feed *home, struct frame **frames, size_t count)
 void bridges_send_past(struct feed *home, struct inforce *inforce, struct frame **frames,
                        size_t count);
 void bridges_send_state(struct feed *home);
+void bridges_drop(struct feed *home);
+void bridges_send_restart(struct feed *home);
+void bridges_send_reset(struct feed *home);
 
 void feed_set_state(struct feed *f, enum feed_state state, enum close_reason why);
 

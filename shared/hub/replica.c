@@ -31,6 +31,7 @@ struct replica_message {
     int64_t wall_us, shift_ms;
     bool shift_set;
     struct inforce *inforce;
+    struct run_origin *origin; /* of the newest run */
     size_t count;
     struct frame *frames[];
 };
@@ -63,6 +64,7 @@ static void run_replica_message(struct message *m)
     for (size_t i = 0; i < r->count; i++)
         frame_unref(&r->frames[i]);
     inforce_unref(&r->inforce);
+    run_origin_unref(&r->origin);
     free(r);
 }
 
@@ -80,6 +82,7 @@ static struct replica_message *message_new(const struct feed *home, size_t frame
         r->wall_us = run->wall_us;
         r->shift_ms = run->shift_ms;
         r->shift_set = run->shift_set;
+        r->origin = run_origin_ref(run->origin);
     }
     return r;
 }
@@ -98,11 +101,23 @@ static void take_shift(struct run *run, const struct replica_message *r)
     }
 }
 
+/* True when it is another one than before. */
+static bool take_origin(struct run *run, struct replica_message *r)
+{
+    if (run == NULL || run->epoch != r->epoch || run->origin == r->origin)
+        return false;
+    struct run_origin *old = run->origin;
+    run->origin = r->origin;
+    r->origin = old;
+    return true;
+}
+
 static void handle_run(struct feed *f, struct replica_message *r)
 {
     struct run *run = log_open_run(f->log, r->epoch, r->first_seq, r->inforce);
     run->wall_us = r->wall_us;
     take_shift(run, r);
+    take_origin(run, r);
     f->frames_pending = true;
     feed_notify(f);
 }
@@ -136,9 +151,29 @@ static void handle_past(struct feed *f, struct replica_message *r)
 static void handle_state(struct feed *f, struct replica_message *r)
 {
     struct run *run = log_newest(f->log);
+    if (take_origin(run, r)) {
+        f->state_pending = true;
+        feed_notify(f);
+    }
     if (r->state == FEED_ENDED && run != NULL && !run->ended)
         log_end_run(f->log, run);
     feed_set_state(f, r->state, r->why);
+}
+
+static void handle_restart(struct feed *f, struct replica_message *r)
+{
+    struct run *run = log_newest(f->log);
+    must(run != NULL && run->epoch == r->epoch);
+    log_restart(f->log, r->first_seq, r->inforce);
+    f->frames_pending = true;
+    feed_notify(f);
+}
+
+static void handle_reset(struct feed *f, struct replica_message *r)
+{
+    log_clear(f->log);
+    f->frames_pending = true;
+    feed_notify(f);
 }
 
 static void send_run(struct feed *home, const struct bridge *b, uint64_t first_seq,
@@ -292,4 +327,32 @@ void bridges_send_state(struct feed *home)
     struct bridge *b;
     LIST_EACH (b, &home->bridges, node)
         send_to(b, message_new(home, 0, handle_state));
+}
+
+void bridges_send_restart(struct feed *home)
+{
+    const struct run *run = log_newest(home->log);
+    struct bridge *b;
+    LIST_EACH (b, &home->bridges, node) {
+        struct replica_message *r = message_new(home, 0, handle_restart);
+        r->first_seq = run->next;
+        r->inforce = inforce_ref(run->inforce);
+        send_to(b, r);
+    }
+}
+
+void bridges_send_reset(struct feed *home)
+{
+    struct bridge *b;
+    LIST_EACH (b, &home->bridges, node)
+        send_to(b, message_new(home, 0, handle_reset));
+}
+
+void bridges_drop(struct feed *home)
+{
+    struct bridge *b, *tmp;
+    LIST_EACH_SAFE (b, tmp, &home->bridges, node) {
+        list_remove(&b->node);
+        free(b);
+    }
 }

@@ -65,6 +65,7 @@ static void run_free(struct log *l, struct run **rp)
         drop_first_key(r);
     must(r->bytes == 0);
     inforce_unref(&r->inforce);
+    run_origin_unref(&r->origin);
     list_remove(&r->node);
     l->run_count--;
     free(r->keys);
@@ -83,10 +84,16 @@ void log_free(struct log **lp)
     *lp = NULL;
     if (l == NULL)
         return;
+    log_clear(l);
+    free(l);
+}
+
+void log_clear(struct log *l)
+{
     for (struct run *r; (r = oldest_run(l)) != NULL;)
         run_free(l, &r);
     must(l->bytes == 0 && l->run_count == 0);
-    free(l);
+    l->change++;
 }
 
 struct run *log_newest(const struct log *l)
@@ -268,6 +275,19 @@ void log_append(struct log *l, struct frame *f)
         key_insert(r, r->key_count, f, r->inforce);
     r->inforce = inforce_after(r->inforce, f);
     trim(l);
+    l->change++;
+}
+
+void log_restart(struct log *l, uint64_t next_seq, struct inforce *inforce)
+{
+    struct run *r = log_newest(l);
+    must(r != NULL && !r->ended && next_seq >= r->next);
+    while (r->first < r->next)
+        drop_first_frame(l, r);
+    r->first = r->next = next_seq;
+    struct inforce *old = r->inforce;
+    r->inforce = inforce_ref(inforce);
+    inforce_unref(&old);
     l->change++;
 }
 

@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/must.h"
 #include "media/inforce.h"
+#include "media/run_origin.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -62,6 +63,7 @@ struct run {
     bool shift_set;
     bool ended;
     struct inforce *inforce; /* at next */
+    struct run_origin *origin; /* NULL: a local publisher fills it */
     int64_t newest_dts_us, newest_wire_ms;
     int64_t wall_us; /* unix time of dts 0 at the origin: program date-time */
 
@@ -109,6 +111,16 @@ void log_append(struct log *l, struct frame *f);
  */
 int log_prepend(struct log *l, struct run *r, struct inforce *inforce, struct frame **frames,
                 size_t count);
+
+/*
+ * A replica lost its place: drops all frames of the newest run, which goes on at next_seq (not before
+ * run->next) with `inforce` (may be NULL; referenced once more) in force.  Cursors in it find their
+ * place gone.
+ */
+void log_restart(struct log *l, uint64_t next_seq, struct inforce *inforce);
+
+/* Drops all runs. */
+void log_clear(struct log *l);
 
 static inline struct frame *run_frame(const struct run *r, uint64_t seq)
 {

@@ -1,0 +1,124 @@
+#include "test.h"
+
+#include "media/inforce.h"
+
+#include <pthread.h>
+
+static void a_frame_is_counted(void **state)
+{
+    int64_t before = frames_alive(), bytes = frames_alive_bytes();
+    struct frame *f = frame_new(FRAME_AUDIO, 100);
+    assert_int_equal(frames_alive(), before + 1);
+    assert_int_equal(frames_alive_bytes(), bytes + 100);
+    struct frame *g = frame_ref(f);
+    frame_unref(&f);
+    assert_null(f);
+    assert_int_equal(frames_alive(), before + 1);
+    frame_unref(&g);
+    assert_int_equal(frames_alive(), before);
+    frame_unref(&g); /* NULL is harmless */
+}
+
+static void a_size_over_the_limit_is_refused(void **state)
+{
+    assert_null(frame_new(FRAME_VIDEO, FRAME_BYTES_MAX + 1));
+}
+
+static void *hold_and_drop(void *arg)
+{
+    struct frame *f = arg;
+    for (int i = 0; i < 20000; i++) {
+        struct frame *g = frame_ref(f);
+        frame_unref(&g);
+    }
+    frame_unref(&f);
+    return NULL;
+}
+
+static void threads_share_a_frame(void **state)
+{
+    int64_t before = frames_alive();
+    struct frame *f = frame_new(FRAME_VIDEO, 10);
+    pthread_t threads[4];
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hold_and_drop, frame_ref(f)), 0);
+    frame_unref(&f);
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(frames_alive(), before);
+}
+
+static struct frame *config(enum frame_kind kind, uint8_t track, uint8_t flags, uint8_t byte)
+{
+    struct frame *f = frame_new(kind, 1);
+    f->data[0] = byte;
+    f->track = track;
+    f->flags = flags;
+    return f;
+}
+
+static void the_newest_of_a_slot_is_in_force(void **state)
+{
+    int64_t before = frames_alive();
+    struct frame *frames[] = {
+        config(FRAME_AUDIO, 0, FRAME_CONFIG, 1), config(FRAME_VIDEO, 0, FRAME_CONFIG, 2),
+        config(FRAME_VIDEO, 1, FRAME_CONFIG, 3), config(FRAME_DATA, 0, FRAME_META, 4),
+        config(FRAME_VIDEO, 0, FRAME_META, 5),   config(FRAME_VIDEO, 0, FRAME_CONFIG, 6),
+    };
+    struct inforce *i = NULL;
+    for (size_t k = 0; k < COUNT_OF(frames); k++) {
+        struct inforce *next = inforce_with(i, frames[k]);
+        inforce_unref(&i);
+        i = next;
+    }
+    static const uint8_t want[] = {4, 6, 3, 1, 5}; /* metadata, configurations, track metadata */
+    assert_int_equal(i->count, COUNT_OF(want));
+    for (size_t k = 0; k < COUNT_OF(want); k++)
+        assert_int_equal(i->frames[k]->data[0], want[k]);
+    assert_ptr_equal(inforce_config(i, FRAME_VIDEO, 1), frames[2]);
+    assert_null(inforce_config(i, FRAME_AUDIO, 1));
+
+    struct frame *same = config(FRAME_VIDEO, 0, FRAME_CONFIG, 6);
+    struct frame *other = config(FRAME_VIDEO, 0, FRAME_CONFIG, 7);
+    struct inforce *equal = inforce_with(i, same), *differs = inforce_with(i, other);
+    assert_true(inforce_equal(i, equal));
+    assert_false(inforce_equal(i, differs));
+    assert_false(inforce_equal(i, NULL));
+    inforce_unref(&equal);
+    inforce_unref(&differs);
+    inforce_unref(&i);
+    frame_unref(&same);
+    frame_unref(&other);
+    for (size_t k = 0; k < COUNT_OF(frames); k++)
+        frame_unref(&frames[k]);
+    assert_int_equal(frames_alive(), before);
+}
+
+static void more_than_the_limit_is_not_in_force(void **state)
+{
+    struct inforce *i = NULL;
+    for (int k = 0; k < INFORCE_MAX; k++) {
+        struct frame *f = config(FRAME_AUDIO, (uint8_t)k, FRAME_CONFIG, 1);
+        struct inforce *next = inforce_with(i, f);
+        assert_non_null(next);
+        inforce_unref(&i);
+        frame_unref(&f);
+        i = next;
+    }
+    struct frame *f = config(FRAME_AUDIO, 200, FRAME_CONFIG, 1);
+    assert_null(inforce_with(i, f));
+    frame_unref(&f);
+    inforce_unref(&i);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_frame_is_counted),
+        cmocka_unit_test(a_size_over_the_limit_is_refused),
+        cmocka_unit_test(threads_share_a_frame),
+        cmocka_unit_test(the_newest_of_a_slot_is_in_force),
+        cmocka_unit_test(more_than_the_limit_is_not_in_force),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -246,7 +246,7 @@ static int take_payload(struct rtmp_chunk_reader *cr, const uint8_t *src, uint32
 {
     struct rtmp_chunk_stream *cs = cr->current;
     struct slice body = slice_of(src, n);
-    if (n < cs->length) {
+    if (n > 0 && n < cs->length) {
         int err = grow_body(cr, cs, cs->have + n);
         if (err < 0)
             return err;

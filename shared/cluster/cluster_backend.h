@@ -62,10 +62,10 @@ void cluster_backend_answer_unregistered(struct cluster_request *r, uint64_t flo
 void cluster_backend_answer_release(struct cluster_request *r);
 /* What the directory says, or NULL when it is away: the last owner known. */
 void cluster_backend_answer_owner(struct cluster_request *r, const struct cluster_owner *owner);
-/* The live nodes, or nodes == NULL when the directory is away: those known.  r may be NULL: only
- * for the memory. */
-void cluster_backend_answer_nodes(struct cluster_request *r, const struct cluster_node *nodes,
-                                  size_t count);
+/* The live nodes as the directory has them now. */
+void cluster_backend_nodes_seen(struct cluster *c, const struct cluster_node *nodes, size_t count);
+/* Answers with the nodes last seen. */
+void cluster_backend_answer_nodes(struct cluster_request *r);
 const struct cluster_claim *cluster_backend_claim(const struct cluster_request *r);
 
 /* News of a stream.  EVENT: somebody said so; READ: the directory's record (or its absence). */

@@ -1,0 +1,47 @@
+#ifndef SLUICE_CLUSTER_CLUSTER_KNOWN_H
+#define SLUICE_CLUSTER_CLUSTER_KNOWN_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "cluster/cluster.h"
+
+/*
+ * The memory of owners: the highest (epoch, instance) seen for each stream, so that a lower one is
+ * told apart even when the directory has forgotten.  Bounded by number and by time; the one touched
+ * longest ago goes first.
+ */
+#define KNOWN_STREAMS_MAX 65536
+#define KNOWN_KEEP_US     (600LL * 1000000) /* since it was last touched */
+
+struct known {
+    struct list node; /* oldest first */
+    int64_t touched_us;
+    bool found, lost;
+    bool missing; /* the directory had no record when it was last read */
+    uint64_t epoch, instance;
+    char node_id[NAME_NODE_MAX + 1];
+    char *address;
+    uint64_t low_epoch;   /* a lower epoch that the directory shows, or 0 */
+    int64_t low_since_us; /* since when */
+    char name[];
+};
+
+struct known_table {
+    struct map *map;
+    struct list oldest;
+};
+
+void known_init(struct known_table *t);
+void known_fini(struct known_table *t);
+
+/* The entry, or NULL when there is none or it is too old. */
+struct known *known_get(struct known_table *t, const char *name, int64_t now_us);
+/* The entry, made when there was none (epoch 0), touched now. */
+struct known *known_touch(struct known_table *t, const char *name, int64_t now_us);
+
+/* Below, at or above 0 as the entry is lower than, equal to or higher than (epoch, instance). */
+int known_compare(const struct known *k, uint64_t epoch, uint64_t instance);
+void known_set(struct known *k, const struct cluster_owner *owner);
+void known_owner(const struct known *k, struct cluster_owner *out);
+
+#endif

@@ -1,0 +1,291 @@
+/*
+ * The cluster in Redis: a directory that everybody writes his own part of.  This file: lifetime,
+ * the connection for commands coming and going, and what to do when Redis refuses us.
+ */
+#include "cluster/redis_internal.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/obj.h"
+#include "core/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FATAL_TEXT_MAX 512
+
+int64_t redis_now_us(const struct redis *r)
+{
+    return r->clock_known ? clock_us() + r->clock_offset_us : 0;
+}
+
+void redis_set_clock(struct redis *r, int64_t now_us)
+{
+    r->clock_offset_us = now_us - clock_us();
+    r->clock_known = true;
+}
+
+int redis_send(struct redis *r, struct redis_args *a, redis_done *done, void *arg)
+{
+    int err = redis_conn_command(r->cmd, a, done, arg);
+    redis_args_fini(a);
+    return err;
+}
+
+/* --- refusals --- */
+
+bool redis_is_passing(const redisReply *reply)
+{
+    static const char *const words[] = {"LOADING",    "READONLY", "MASTERDOWN", "CLUSTERDOWN",
+                                        "TRYAGAIN",   "OOM",      "BUSY",       "MISCONF",
+                                        "NOREPLICAS", "NOSCRIPT", "EXECABORT",  "UNKILLABLE"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (redis_is_error_word(reply, words[i]))
+            return true;
+    return false;
+}
+
+static void tell_refusal(struct redis *r, const char *what, const char *text)
+{
+    bool starting = !r->accepted && clock_us() - r->start_us < (int64_t)REDIS_START_MS * 1000;
+    if (starting && !r->closing) {
+        char fatal[FATAL_TEXT_MAX];
+        snprintf(fatal, sizeof fatal,
+                 "cluster.redis: %s refused: %s (the user and rights a node needs: docs/redis.md, "
+                 "ACL SETUSER %s)",
+                 what, text, role_ingests(r->config->node.role) ? "origin" : "edge");
+        cluster_backend_fatal(r->cluster, fatal);
+        return;
+    }
+    uint32_t suppressed;
+    if (log_limit_pass(&r->refused_limit, clock_us(), &suppressed))
+        log_warn(r->log, "redis.refused what=%s error=\"%s\" suppressed=%u", what, text,
+                 suppressed);
+}
+
+void redis_refused(struct redis *r, const char *what, const redisReply *reply)
+{
+    uint32_t suppressed;
+    if (!redis_is_passing(reply)) {
+        tell_refusal(r, what, redis_error_text(reply));
+        return;
+    }
+    if (log_limit_pass(&r->refused_limit, clock_us(), &suppressed))
+        log_warn(r->log, "redis.unready what=%s error=\"%s\" suppressed=%u", what,
+                 redis_error_text(reply), suppressed);
+}
+
+static void on_greeting_refused(const char *text, void *arg)
+{
+    struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
+    tell_refusal(r, "connection", text);
+}
+
+/* --- the connection for commands --- */
+
+static void on_memory(const redisReply *reply, void *arg)
+{
+    struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
+    struct slice text = redis_text(reply);
+    static const char evicting[] = "maxmemory_policy:allkeys-";
+    if (text.len > 0 && memmem(text.p, text.len, evicting, sizeof evicting - 1) != NULL)
+        log_warn(r->log, "redis.evicts text=\"maxmemory-policy allkeys-* may evict leases; "
+                         "use noeviction\"");
+}
+
+static void check_memory(struct redis *r)
+{
+    if (r->memory_checked)
+        return;
+    r->memory_checked = true;
+    struct redis_args a;
+    redis_args_init(&a);
+    redis_arg_list(&a, (const char *const[]){"INFO", "memory", NULL});
+    redis_send(r, &a, on_memory, r);
+}
+
+static void on_up(void *arg)
+{
+    struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
+    cluster_backend_set_up(r->cluster, true);
+    METRIC_SET(r->worker->metrics.redis_up, 1);
+    r->nodes_read_us = 0;
+    r->announced = false;
+    check_memory(r);
+    redis_heartbeat(r);
+    redis_resync(r);
+}
+
+static void on_down(void *arg)
+{
+    struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
+    cluster_backend_set_up(r->cluster, false);
+    METRIC_SET(r->worker->metrics.redis_up, 0);
+    r->probing = false;
+    redis_interest_clear(r);
+}
+
+static const struct redis_conn_events cmd_events = {
+    .on_up = on_up, .on_down = on_down, .on_refused = on_greeting_refused};
+static const struct redis_conn_events sub_events = {.on_up = redis_sub_up,
+                                                    .on_down = redis_sub_down,
+                                                    .on_push = redis_sub_push,
+                                                    .on_refused = on_greeting_refused};
+
+/* --- lifetime --- */
+
+static int read_settings(struct redis *r, char error[CONFIG_ERROR_MAX])
+{
+    const char *why;
+    if (redis_url_parse(r->config->cluster.redis.url, &r->url, &why) < 0) {
+        snprintf(error, CONFIG_ERROR_MAX, "cluster.redis.url: %s is not valid", why);
+        return ERR_TYPE;
+    }
+    if (r->url.tls) {
+        snprintf(error, CONFIG_ERROR_MAX,
+                 "cluster.redis.url: rediss:// (TLS to Redis) is not in this build");
+        return ERR_UNSUPPORTED;
+    }
+    if (redis_keys_init(&r->keys, r->config->cluster.name) < 0) {
+        snprintf(error, CONFIG_ERROR_MAX, "cluster.name: cannot be part of a Redis key");
+        return ERR_NAME;
+    }
+    if (r->config->cluster.redis.sentinels.count > 0)
+        log_warn(r->log, "config.unused setting=cluster.redis.sentinels");
+    return 0;
+}
+
+static void on_close_time(void *arg);
+
+static void init_timers(struct redis *r)
+{
+    struct worker *w = r->worker;
+    timer_init(&r->heartbeat, w, "redis.heartbeat", redis_on_heartbeat_time, r);
+    timer_init(&r->renew, w, "redis.renew", redis_on_renew_time, r);
+    timer_init(&r->interest, w, "redis.interest", redis_on_interest_time, r);
+    timer_init(&r->interest_batch, w, "redis.interest", redis_on_interest_batch, r);
+    timer_init(&r->ping, w, "redis.ping", redis_on_ping_time, r);
+    timer_init(&r->ping_wait, w, "redis.ping", redis_on_ping_wait, r);
+    timer_init(&r->close, w, "redis.close", on_close_time, r);
+}
+
+static int redis_open(struct cluster *c, void **state, char error[CONFIG_ERROR_MAX])
+{
+    struct redis *r = xcalloc(1, sizeof *r);
+    r->magic = REDIS_MAGIC;
+    r->cluster = c;
+    r->worker = cluster_worker(c);
+    r->config = r->worker->config;
+    r->log = cluster_backend_log(c);
+    int err = read_settings(r, error);
+    if (err < 0) {
+        free(r);
+        return err;
+    }
+    const char *node = cluster_self(c)->node;
+    snprintf(r->client, sizeof r->client, "sluice-%s", node);
+    snprintf(r->to_self, sizeof r->to_self, "%s%s", r->keys.to, node);
+    r->cmd = redis_conn_new(r->worker, &r->url, "redis", r->client, &cmd_events, r);
+    r->sub = redis_conn_new(r->worker, &r->url, "redis.sub", r->client, &sub_events, r);
+    init_timers(r);
+    *state = r;
+    return 0;
+}
+
+static void redis_start(void *state)
+{
+    struct redis *r = OBJ_CAST(struct redis, state, REDIS_MAGIC);
+    r->start_us = clock_us();
+    redis_conn_start(r->cmd);
+    redis_conn_start(r->sub);
+    redis_on_heartbeat_time(r);
+    redis_on_interest_time(r);
+}
+
+static void stop_timers(struct redis *r)
+{
+    struct timer *all[] = {&r->heartbeat, &r->renew,     &r->interest, &r->interest_batch,
+                           &r->ping,      &r->ping_wait, &r->close};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        timer_stop(all[i]);
+}
+
+static void closed(struct redis *r)
+{
+    if (r->on_closed == NULL)
+        return;
+    void (*on_closed)(void *arg) = r->on_closed;
+    r->on_closed = NULL;
+    stop_timers(r);
+    redis_conn_stop(r->cmd);
+    on_closed(r->on_closed_arg);
+}
+
+static void on_close_time(void *arg)
+{
+    closed(OBJ_CAST(struct redis, arg, REDIS_MAGIC));
+}
+
+/* Outside of the connection's own code, which is still on the stack. */
+static void on_quit(const redisReply *reply, void *arg)
+{
+    struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
+    if (r->on_closed != NULL)
+        timer_set_us(&r->close, 0);
+}
+
+static void on_left(const redisReply *reply, void *arg)
+{
+    struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
+    struct redis_args a;
+    redis_args_init(&a);
+    redis_arg(&a, "QUIT");
+    if (r->on_closed != NULL && redis_send(r, &a, on_quit, r) < 0)
+        on_quit(NULL, r);
+    redis_args_fini(&a);
+}
+
+static void redis_close(void *state, void (*on_closed)(void *arg), void *arg)
+{
+    struct redis *r = OBJ_CAST(struct redis, state, REDIS_MAGIC);
+    r->closing = true;
+    r->on_closed = on_closed;
+    r->on_closed_arg = arg;
+    stop_timers(r);
+    redis_interest_clear(r);
+    redis_conn_stop(r->sub);
+    timer_set_ms(&r->close, REDIS_CLOSE_MS);
+    if (redis_conn_is_up(r->cmd))
+        redis_leave(r, on_left);
+    else
+        on_quit(NULL, r);
+}
+
+static void redis_free(void **state)
+{
+    struct redis *r = OBJ_CAST(struct redis, *state, REDIS_MAGIC);
+    *state = NULL;
+    r->closing = true;
+    redis_conn_free(&r->cmd);
+    redis_conn_free(&r->sub);
+    redis_interest_clear(r);
+    stop_timers(r);
+    OBJ_POISON(r);
+    free(r);
+}
+
+const struct cluster_backend cluster_backend_redis = {
+    .name = "redis",
+    .open = redis_open,
+    .start = redis_start,
+    .acquire = redis_acquire,
+    .release = redis_release,
+    .claim_changed = redis_claim_changed,
+    .lookup = redis_lookup,
+    .watch = redis_watch,
+    .nodes = redis_nodes,
+    .send = redis_send_request,
+    .close = redis_close,
+    .free = redis_free,
+};

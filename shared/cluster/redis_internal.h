@@ -1,0 +1,128 @@
+#ifndef SLUICE_CLUSTER_REDIS_INTERNAL_H
+#define SLUICE_CLUSTER_REDIS_INTERNAL_H
+
+#include "cluster/cluster_backend.h"
+#include "cluster/redis_conn.h"
+#include "cluster/redis_record.h"
+#include "core/timer.h"
+
+/*
+ * The Redis backend's state, shared by its files:
+ *
+ *   redis_backend.c   lifetime, the commands' connection coming and going, refusals
+ *   redis_claims.c    acquire, renew, release, the probe at the start
+ *   redis_nodes.c     heartbeat, list of nodes, messages to nodes
+ *   redis_events.c    the subscribed connection: events, requests, hearing itself
+ *   redis_interest.c  look-ups and reading the watched streams again
+ *
+ * `cmd` carries commands, `sub` only what we are subscribed to.  All on the cluster's worker.
+ */
+#define REDIS_MAGIC           0x72656469u
+#define REDIS_NEXT_TTL_MS     600000 /* of next:APP/STREAM */
+#define REDIS_START_MS        10000  /* refusals later than this after the start end nothing */
+#define REDIS_CLOSE_MS        1000   /* the last commands have this long */
+#define REDIS_RENEW_BATCH     50     /* claims in one call, about 3 ms of Redis' time */
+#define REDIS_RENEW_SPREAD_MS 1000   /* all batches of one round go out within this */
+
+enum redis_script_id { SCRIPT_ACQUIRE, SCRIPT_RENEW, SCRIPT_RELEASE, SCRIPT_COUNT };
+#define REDIS_SHA_TEXT 40
+
+struct redis {
+    uint32_t magic;
+    struct cluster *cluster;
+    struct worker *worker;
+    const struct config *config;
+    const struct log_id *log;
+    struct log_limit refused_limit;
+    struct redis_url url;
+    char client[NAME_NODE_MAX + 8]; /* CLIENT SETNAME */
+    char to_self[REDIS_KEY_PREFIX_MAX + NAME_NODE_MAX];
+    struct redis_keys keys;
+    struct redis_conn *cmd, *sub;
+    char sha[SCRIPT_COUNT][REDIS_SHA_TEXT + 1]; /* empty: not loaded */
+
+    int64_t start_us;
+    bool closing;
+    bool accepted; /* the probe (an edge: the heartbeat) has worked once */
+    bool probing, memory_checked;
+
+    bool clock_known;
+    int64_t clock_offset_us; /* Redis' unix time minus clock_us() */
+
+    struct timer heartbeat, renew;
+    size_t renew_left; /* claims still to be sent in this round */
+    int64_t renew_gap_us;
+    bool draining, announced;
+    int64_t nodes_read_us;
+
+    struct timer interest, interest_batch;
+    char **names; /* the watched streams being read again */
+    size_t name_count, name_next;
+    bool interest_again;
+    bool version_known;
+    uint64_t version; /* the change counter last seen */
+
+    struct timer ping, ping_wait;
+    int confirmations; /* answers to SUBSCRIBE */
+    bool events_on, to_on, ping_refused, ping_heard;
+
+    struct timer close;
+    void (*on_closed)(void *arg);
+    void *on_closed_arg;
+};
+
+/* redis_backend.c: Redis answered with an error to something we cannot do without; `what` is a word
+ * for the log.  Ends the process when it happens at the start. */
+void redis_refused(struct redis *r, const char *what, const redisReply *reply);
+/* True for errors of the moment (loading, out of memory …) that say nothing about our rights. */
+bool redis_is_passing(const redisReply *reply);
+/* Redis' unix time in microseconds, or 0 while it is not known. */
+int64_t redis_now_us(const struct redis *r);
+void redis_set_clock(struct redis *r, int64_t now_us);
+/* Sends and releases the words; 0 or as redis_conn_command. */
+int redis_send(struct redis *r, struct redis_args *a, redis_done *done, void *arg);
+
+/* redis_script.c: `a` is a script's words, begun by redis_script_args (after which follow the keys
+ * and arguments).  Loads the script when Redis does not have it.  As redis_send. */
+void redis_script_args(struct redis_args *a, int key_count);
+int redis_script_send(struct redis *r, enum redis_script_id id, struct redis_args *a,
+                      redis_done *done, void *arg);
+
+/* redis_claims.c */
+void redis_acquire(void *state, const struct cluster_claim *claim, struct cluster_request *request);
+void redis_release(void *state, const struct cluster_held *held, const char *why,
+                   struct cluster_request *request);
+void redis_claim_changed(void *state, struct cluster_held *held);
+void redis_renew_all(struct redis *r);
+void redis_on_renew_time(void *arg);
+/* Acquires and releases a name of ours, to learn at the start whether we may. */
+void redis_probe(struct redis *r);
+
+/* redis_nodes.c */
+void redis_on_heartbeat_time(void *arg);
+void redis_heartbeat(struct redis *r);
+void redis_read_nodes(struct redis *r, struct cluster_request *request);
+void redis_nodes(void *state, struct cluster_request *request);
+void redis_send_request(void *state, const char *node, const char *verb, const char *name);
+/* Tells the others that this node came, drains or goes; `then` runs when it is on its way. */
+void redis_announce(struct redis *r, const char *t, redis_done *then);
+void redis_leave(struct redis *r, redis_done *then);
+
+/* redis_events.c */
+void redis_sub_up(void *arg);
+void redis_sub_down(void *arg);
+void redis_sub_push(const redisReply *reply, void *arg);
+void redis_on_ping_time(void *arg);
+void redis_on_ping_wait(void *arg);
+
+/* redis_interest.c */
+void redis_lookup(void *state, const char *name, struct cluster_request *request);
+void redis_watch(void *state, const char *name, bool on);
+void redis_resync(struct redis *r);
+void redis_on_interest_time(void *arg);
+void redis_on_interest_batch(void *arg);
+void redis_interest_clear(struct redis *r);
+/* The change counter as it was read, or as an event (event true) had it: a gap reads again. */
+void redis_version_seen(struct redis *r, uint64_t version, bool event);
+
+#endif

@@ -70,7 +70,7 @@ static inline uint8_t rd_u8(struct rd *r)
 static inline uint16_t rd_u16(struct rd *r)
 {
     const uint8_t *p = rd_take(r, 2);
-    return p != NULL ? (uint16_t)(p[0] << 8 | p[1]) : 0;
+    return p != NULL ? (uint16_t)((unsigned)p[0] << 8 | p[1]) : 0;
 }
 
 static inline uint32_t rd_u24(struct rd *r)
@@ -172,34 +172,51 @@ static inline void wr_u8(struct wr *w, unsigned v)
 
 static inline void wr_u16(struct wr *w, unsigned v)
 {
-    wr_u8(w, v >> 8 & 0xff);
-    wr_u8(w, v & 0xff);
+    uint8_t *p = wr_room(w, 2);
+    if (p != NULL) {
+        p[0] = (uint8_t)(v >> 8);
+        p[1] = (uint8_t)v;
+    }
 }
 
 static inline void wr_u24(struct wr *w, uint32_t v)
 {
-    wr_u8(w, v >> 16 & 0xff);
-    wr_u16(w, v & 0xffff);
+    uint8_t *p = wr_room(w, 3);
+    if (p != NULL) {
+        p[0] = (uint8_t)(v >> 16);
+        p[1] = (uint8_t)(v >> 8);
+        p[2] = (uint8_t)v;
+    }
+}
+
+/* v into the four bytes at p. */
+static inline void put_u32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 24);
+    p[1] = (uint8_t)(v >> 16);
+    p[2] = (uint8_t)(v >> 8);
+    p[3] = (uint8_t)v;
 }
 
 static inline void wr_u32(struct wr *w, uint32_t v)
 {
-    wr_u16(w, v >> 16);
-    wr_u16(w, v & 0xffff);
+    uint8_t *p = wr_room(w, 4);
+    if (p != NULL)
+        put_u32(p, v);
 }
 
 static inline void wr_u32le(struct wr *w, uint32_t v)
 {
-    wr_u8(w, v & 0xff);
-    wr_u8(w, v >> 8 & 0xff);
-    wr_u8(w, v >> 16 & 0xff);
-    wr_u8(w, v >> 24);
+    wr_u32(w, __builtin_bswap32(v));
 }
 
 static inline void wr_u64(struct wr *w, uint64_t v)
 {
-    wr_u32(w, (uint32_t)(v >> 32));
-    wr_u32(w, (uint32_t)v);
+    uint8_t *p = wr_room(w, 8);
+    if (p != NULL) {
+        put_u32(p, (uint32_t)(v >> 32));
+        put_u32(p + 4, (uint32_t)v);
+    }
 }
 
 static inline void wr_f64(struct wr *w, double v)

@@ -83,7 +83,7 @@ void wire_form(enum wire_kind kind, const struct frame *f, int64_t shift_ms, str
     memcpy(out->head + head, rewrite.header, rewrite.header_len);
     out->head_len = (uint8_t)(head + rewrite.header_len);
     out->body_head = (uint8_t)rewrite.header_len;
-    out->skip = (uint8_t)rewrite.skip;
+    out->skip = (uint32_t)rewrite.skip;
     out->total = (uint32_t)(head + body + (chunks - 1) * out->tail_len);
 }
 

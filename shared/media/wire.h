@@ -27,8 +27,8 @@ enum wire_kind {
 
 struct wire_form {
     uint32_t total; /* bytes on the wire; 0: this kind does not carry the frame */
+    uint32_t skip;  /* payload bytes that head replaces */
     uint8_t head_len, tail_len;
-    uint8_t skip;      /* payload bytes that head replaces */
     uint8_t body_head; /* of head_len: bytes that belong to the message body */
     uint8_t head[24];
     uint8_t tail[6];

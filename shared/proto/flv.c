@@ -13,14 +13,6 @@
 #define FLV_TAG_ENCRYPTED 0x20
 #define FLV_TAG_TYPE_MASK 0x1f
 
-static void put_u32(uint8_t *out, uint32_t v)
-{
-    out[0] = (uint8_t)(v >> 24);
-    out[1] = (uint8_t)(v >> 16);
-    out[2] = (uint8_t)(v >> 8);
-    out[3] = (uint8_t)v;
-}
-
 void flv_file_header(uint8_t out[FLV_FILE_HEADER_SIZE], bool audio, bool video)
 {
     memcpy(out, "FLV", 3);

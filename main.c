@@ -1,0 +1,128 @@
+/*
+ * The command line: which configuration, and what to do with it.  A node itself is node.c.
+ */
+#include "core/config.h"
+#include "core/process.h"
+#include "core/version.h"
+#include "node.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SETS_MAX 256 /* --set and --role on one command line */
+
+static const char help[] =
+    "usage: sluice [serve] [-c FILE] [--role node|origin|edge] [--set KEY=VALUE]...\n"
+    "       sluice check -c FILE\n"
+    "       sluice --version | --help\n"
+    "\n"
+    "  serve            run a node; without a file: one whole node with default settings\n"
+    "  check            check a configuration: exit 0, or 78 with FILE:LINE:COLUMN and the reason\n"
+    "\n"
+    "  -c, --config FILE    settings in YAML\n"
+    "      --role ROLE      the same as --set node.role=ROLE\n"
+    "      --set KEY=VALUE  one setting; before it count the file and then SLUICE_... variables\n"
+    "      --sample         print every setting with its default (conf/sluice.yaml)\n";
+
+struct arguments {
+    const char *config;
+    char *sets[SETS_MAX];
+    size_t set_count;
+    bool check;
+};
+
+static int usage(const char *why, const char *what)
+{
+    fprintf(stderr, "sluice: %s%s\n%s", why, what, help);
+    return EXIT_USAGE;
+}
+
+static bool add_set(struct arguments *a, const char *key, const char *value)
+{
+    if (a->set_count == SETS_MAX)
+        return false;
+    return asprintf(&a->sets[a->set_count++], "%s%s", key, value) >= 0;
+}
+
+/* 0: go on; otherwise 1 + the exit code. */
+static int parse_options(struct arguments *a, int argc, char **argv)
+{
+    enum { OPT_ROLE = 256, OPT_SET, OPT_SAMPLE };
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},   {"role", required_argument, NULL, OPT_ROLE},
+        {"set", required_argument, NULL, OPT_SET},  {"sample", no_argument, NULL, OPT_SAMPLE},
+        {"version", no_argument, NULL, 'V'},        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    for (int o; (o = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
+        switch (o) {
+        case 'c':
+            a->config = optarg;
+            break;
+        case OPT_ROLE:
+            if (!add_set(a, "node.role=", optarg))
+                return 1 + usage("too many settings", "");
+            break;
+        case OPT_SET:
+            if (!add_set(a, "", optarg))
+                return 1 + usage("too many settings", "");
+            break;
+        case OPT_SAMPLE:
+            return 1 + (config_print_sample(STDOUT_FILENO) == 0 ? EXIT_DRAINED : EXIT_FAILED);
+        case 'V':
+            printf("sluice %s\n", version_text());
+            return 1 + EXIT_DRAINED;
+        case 'h':
+            fputs(help, stdout);
+            return 1 + EXIT_DRAINED;
+        default:
+            return 1 + usage("see above", "");
+        }
+    }
+    return 0;
+}
+
+static int parse_command(struct arguments *a, int count, char **words)
+{
+    if (count > 0 && strcmp(words[0], "check") == 0)
+        a->check = true;
+    else if (count > 0 && strcmp(words[0], "serve") != 0)
+        return 1 + usage("no such command: ", words[0]);
+    if (count > 1)
+        return 1 + usage("what is this: ", words[1]);
+    if (a->check && a->config == NULL)
+        return 1 + usage("check needs -c FILE", "");
+    return 0;
+}
+
+static int with_config(const struct arguments *a)
+{
+    struct config *config = NULL;
+    char error[CONFIG_ERROR_MAX];
+    if (config_load(&config, a->config, environ, a->sets, a->set_count, error) < 0) {
+        fprintf(stderr, "sluice: %s\n", error);
+        return EXIT_CONFIG;
+    }
+    int code = EXIT_DRAINED;
+    if (!a->check) {
+        log_setup(config->log.level, config->log.format == LOG_FORMAT_JSON);
+        code = node_run(&config, a->config, a->sets, a->set_count);
+    }
+    config_free(&config);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {0};
+    int done = parse_options(&a, argc, argv);
+    if (done == 0)
+        done = parse_command(&a, argc - optind, argv + optind);
+    int code = done > 0 ? done - 1 : with_config(&a);
+    for (size_t i = 0; i < a.set_count; i++)
+        free(a.sets[i]);
+    return code;
+}

@@ -48,7 +48,8 @@ static void test_depth_and_size(void **state)
 
     char *text = malloc(JSON_INPUT_MAX + 1);
     memset(text, ' ', JSON_INPUT_MAX + 1);
-    memcpy(text, "[]", 2);
+    text[0] = '[';
+    text[1] = ']';
     json_t *largest = json_parse(slice_of(text, JSON_INPUT_MAX));
     assert_non_null(largest);
     json_decref(largest);
@@ -62,9 +63,9 @@ static void test_print(void **state)
     buf_init(&out, 16);
     json_t *j = json_parse(slice_text("{ \"a\": [1, true] }"));
     assert_int_equal(json_print(j, &out), 0);
-    assert_true(slice_is(buf_slice(&out), "{\"a\":[1,true]}"));
-    assert_int_equal(json_print(j, &out), ERR_TOO_LARGE);
+    assert_int_equal(json_print(j, &out), ERR_TOO_LARGE); /* and nothing more is in it */
     assert_int_equal(buf_len(&out), 14);
+    assert_memory_equal(buf_slice(&out).p, "{\"a\":[1,true]}", 14);
     json_decref(j);
     buf_fini(&out);
 }

@@ -120,29 +120,36 @@ static void test_json(void **state)
     json_decref(j);
 }
 
-static void test_cap(void **state)
+static void assert_capped(const char *name)
 {
     struct capture c;
-    char name[5000];
-    for (int fill = 0; fill < 3; fill++) {
-        memset(name, "x\n\""[fill], sizeof name - 1);
-        for (size_t len = 0; len < 2 * LOG_LINE_MAX; len += len < LOG_LINE_MAX - 100 ? 61 : 1) {
+    capture_begin(&c);
+    log_info(&process, "peer.hello name=%s after=%d", name, 1);
+    const char *line = logged(&c);
+    assert_true(strlen(line) + 25 <= LOG_LINE_MAX);
+    assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
+
+    log_setup(LOG_INFO, true);
+    capture_begin(&c);
+    log_info(&process, "peer.hello name=%s after=%d", name, 1);
+    log_setup(LOG_INFO, false);
+    json_decref(logged_json(&c));
+}
+
+/* Every length around the limit, of characters that are written as one, two, four and five. */
+static void test_cap(void **state)
+{
+    static const char fills[] = {'x', '"', '\n'};
+    char name[3 * LOG_LINE_MAX] = "";
+    for (size_t i = 0; i < COUNT_OF(fills); i++) {
+        for (size_t len = LOG_LINE_MAX / 8; len < LOG_LINE_MAX + 100; len++) {
+            memset(name, fills[i], len);
             name[len] = '\0';
-            for (int json = 0; json < 2; json++) {
-                log_setup(LOG_INFO, json != 0);
-                capture_begin(&c);
-                log_info(&process, "peer.hello name=%s after=%d", name, 1);
-                log_setup(LOG_INFO, false);
-                if (json != 0) {
-                    json_decref(logged_json(&c));
-                } else {
-                    const char *line = logged(&c);
-                    assert_true(strlen(line) + 25 <= LOG_LINE_MAX);
-                    assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
-                }
-            }
-            name[len] = "x\n\""[fill];
+            assert_capped(name);
         }
+        memset(name, fills[i], sizeof name - 1);
+        assert_capped(name);
+        memset(name, 0, sizeof name);
     }
 }
 

@@ -23,10 +23,7 @@ static void wait_for(const int *counter, int want)
     assert_int_equal(__atomic_load_n(counter, __ATOMIC_ACQUIRE), want);
 }
 
-static void count(int *counter)
-{
-    __atomic_add_fetch(counter, 1, __ATOMIC_ACQ_REL);
-}
+#define COUNT(counter) __atomic_add_fetch(&(counter), 1, __ATOMIC_ACQ_REL)
 
 /* ---- many threads to many workers: everything arrives, in order per sender, on the right thread
  * ---- */
@@ -48,10 +45,10 @@ static void on_numbered(struct message *m)
     struct numbered *n = container_of(m, struct numbered, message);
     struct tally *t = n->tally;
     if (!worker_is_current(t->worker) || n->number != t->last[n->poster] + 1)
-        count(&t->wrong);
+        COUNT(t->wrong);
     t->last[n->poster] = n->number;
     free(n);
-    count(&t->arrived);
+    COUNT(t->arrived);
 }
 
 struct poster {
@@ -109,7 +106,7 @@ static void on_ball(struct message *m)
 {
     struct ball *b = container_of(m, struct ball, message);
     if (b->hops_left-- == 0) {
-        count(b->done);
+        COUNT(*b->done);
         return;
     }
     b->at = (b->at + (b->hops_left % 2)) % b->group->count;
@@ -280,7 +277,7 @@ static void on_look(struct message *m)
     struct look *l = container_of(m, struct look, message);
     pthread_getname_np(pthread_self(), l->name, sizeof l->name);
     pthread_sigmask(SIG_SETMASK, NULL, &l->blocked);
-    count(&l->done);
+    COUNT(l->done);
 }
 
 static void test_threads_are_named_and_take_no_signals(void **state)

@@ -1,0 +1,110 @@
+/*
+ * Short answers out of a name's home feed, which may live on another worker than the connection:
+ * a message there, and for a probe one back.
+ */
+#include "origin/relay_internal.h"
+
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct probe {
+    struct message m;
+    struct relay_server *server;
+    struct http_exchange *x; /* NULL: the peer has gone */
+    struct worker *home, *back;
+    char name[NAME_STREAM_MAX + 1];
+    bool found, owner;
+    uint64_t epoch, instance;
+    enum feed_state state;
+};
+
+static void on_probe_gone(struct http_exchange *x, enum close_reason why, void *owner)
+{
+    struct probe *p = owner;
+    p->x = NULL;
+}
+
+static void answer(struct message *m)
+{
+    struct probe *p = container_of(m, struct probe, m);
+    char epoch[24], instance[24];
+    if (p->x != NULL && !p->found) {
+        http_respond_error(p->x, 404, "not_found", "no such stream here");
+    } else if (p->x != NULL) {
+        snprintf(epoch, sizeof epoch, "%" PRIu64, p->epoch);
+        snprintf(instance, sizeof instance, "%016" PRIx64, p->instance);
+        http_respond_json(p->x, 200,
+                          json_pack("{s:s,s:s,s:b,s:s}", "epoch", epoch, "instance", instance,
+                                    "owner", p->owner, "state", feed_state_name(p->state)));
+    }
+    free(p);
+}
+
+static void look(struct message *m)
+{
+    struct probe *p = container_of(m, struct probe, m);
+    const struct feed *f = feed_find(p->server->o.hub, p->home, p->name);
+    const struct run *run = f != NULL ? log_newest(f->log) : NULL;
+    p->found = run != NULL && (f->state == FEED_LIVE || f->state == FEED_LOST);
+    if (p->found) {
+        p->epoch = run->epoch;
+        p->instance = relay_run_instance(p->server, run);
+        p->owner = run->origin == NULL;
+        p->state = f->state;
+    }
+    p->m.run = answer;
+    worker_post(p->back, &p->m);
+}
+
+void relay_answer_probe(struct relay_server *s, struct http_exchange *x, const char *name)
+{
+    static const struct http_exchange_ops ops = {.on_gone = on_probe_gone};
+    struct worker *home = hub_home(s->o.hub, name);
+    if (home == NULL) {
+        http_respond_error(x, 404, "not_found", "no such stream here");
+        return;
+    }
+    struct probe *p = xcalloc(1, sizeof *p);
+    p->m.run = look;
+    p->server = s;
+    p->x = x;
+    p->home = home;
+    p->back = http_exchange_worker(x);
+    must(slice_copy(slice_text(name), p->name, sizeof p->name));
+    http_exchange_watch(x, &ops, p);
+    worker_post(home, &p->m);
+}
+
+struct want {
+    struct message m;
+    struct hub *hub;
+    struct worker *home;
+    char name[NAME_STREAM_MAX + 1];
+};
+
+static void pass_want(struct message *m)
+{
+    struct want *v = container_of(m, struct want, m);
+    struct feed *f = feed_find(v->hub, v->home, v->name);
+    if (f != NULL)
+        feed_want_key(f);
+    free(v);
+}
+
+bool relay_answer_want_key(struct relay_server *s, const char *name)
+{
+    struct worker *home = hub_home(s->o.hub, name);
+    if (home == NULL)
+        return false;
+    struct want *v = xcalloc(1, sizeof *v);
+    v->m.run = pass_want;
+    v->hub = s->o.hub;
+    v->home = home;
+    must(slice_copy(slice_text(name), v->name, sizeof v->name));
+    worker_post(home, &v->m);
+    return true;
+}

@@ -1,0 +1,114 @@
+#include "origin/relay_internal.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+_Static_assert((int)FRAME_VIDEO == (int)RELAY_VIDEO && (int)FRAME_AUDIO == (int)RELAY_AUDIO &&
+                   (int)FRAME_DATA == (int)RELAY_DATA,
+               "kinds go over the wire as they are");
+_Static_assert((int)INFORCE_MAX <= (int)RELAY_IN_FORCE_MAX &&
+                   (int)LOG_TRACKS_MAX <= (int)RELAY_TRACKS_MAX,
+               "a state holds what a log may");
+
+struct relay_record relay_record_of(const struct frame *f)
+{
+    return (struct relay_record){
+        .type = RELAY_FRAME,
+        .flags = f->flags,
+        .track = frame_track_number(f),
+        .seq = f->seq,
+        .dts_us = f->dts_us,
+        .cts_us = f->cts_us,
+        .wire_ms = f->wire_ms,
+        .payload = frame_payload(f),
+    };
+}
+
+uint64_t relay_run_instance(const struct relay_server *s, const struct run *run)
+{
+    return run->origin != NULL ? run->origin->instance : s->o.identity->instance;
+}
+
+static bool is_lost(const struct feed *f, const struct run *run)
+{
+    return f->state == FEED_LOST && run == log_newest(f->log);
+}
+
+void relay_told_of(const struct feed *f, const struct run *run, struct relay_told *out)
+{
+    *out = (struct relay_told){.epoch = run->epoch,
+                               .origin = run->origin,
+                               .track_count = run->track_count,
+                               .lost = is_lost(f, run)};
+    for (uint32_t i = 0; i < run->track_count; i++)
+        out->codecs = out->codecs * 31 + run->tracks[i].codec;
+}
+
+bool relay_told_equal(const struct relay_told *a, const struct relay_told *b)
+{
+    return a->epoch == b->epoch && a->origin == b->origin && a->track_count == b->track_count &&
+           a->codecs == b->codecs && a->lost == b->lost;
+}
+
+static struct slice path_of(const struct relay_server *s, const struct run *run,
+                            char room[RELAY_PATH_MAX + 1])
+{
+    const char *node = s->o.identity->node;
+    if (run->origin == NULL)
+        return slice_text(node);
+    int n = snprintf(room, RELAY_PATH_MAX + 1, "%s,%s", run->origin->path, node);
+    return slice_of(room, n > RELAY_PATH_MAX ? RELAY_PATH_MAX : (size_t)n);
+}
+
+static void describe_segments(const struct feed *f, const struct run *run, struct relay_state *st)
+{
+    const struct run_origin *o = run->origin;
+    const struct config *c = f->worker->config;
+    st->segment_ms = o != NULL ? o->segment_ms : (uint32_t)c->hls.segment_ms;
+    st->part_ms = o != NULL ? o->part_ms : (uint32_t)c->hls.part_ms;
+    st->window_segments = o != NULL ? o->window_segments : (uint32_t)c->hls.window_segments;
+}
+
+static void describe_run(const struct feed *f, const struct run *run, struct relay_state *st)
+{
+    bool empty = run->first == run->next;
+    st->version = RELAY_STATE_VERSION;
+    st->epoch = run->epoch;
+    st->first_seq = run->key_count > 0 ? run->keys[0].seq : 0;
+    st->head_seq = empty ? 0 : run->first;
+    st->tail_seq = empty ? 0 : run->next - 1;
+    st->lost = is_lost(f, run);
+    st->has_date_base = run->wall_us != 0;
+    st->date_base_us = run->wall_us;
+    for (uint32_t i = 0; i < run->track_count; i++)
+        st->tracks[st->track_count++] =
+            (struct relay_state_track){.track = relay_track(run->tracks[i].kind, run->tracks[i].id),
+                                       .codec = run->tracks[i].codec};
+}
+
+int relay_describe(const struct relay_server *s, const struct feed *f, const struct run *run,
+                   const struct inforce *inforce, struct buf *out)
+{
+    char path[RELAY_PATH_MAX + 1];
+    struct relay_state *st = xcalloc(1, sizeof *st);
+    struct buf payload;
+    describe_run(f, run, st);
+    describe_segments(f, run, st);
+    st->instance = relay_run_instance(s, run);
+    st->path = path_of(s, run, path);
+    for (uint32_t i = 0; inforce != NULL && i < inforce->count; i++)
+        st->in_force[st->in_force_count++] = relay_record_of(inforce->frames[i]);
+    buf_init(&payload, RELAY_PAYLOAD_MAX);
+    int err = relay_state_encode(st, &payload);
+    if (err == 0) {
+        struct relay_record rec = {.type = RELAY_STATE, .payload = buf_slice(&payload)};
+        err = relay_record_append(out, &rec);
+    }
+    buf_fini(&payload);
+    free(st);
+    return err;
+}

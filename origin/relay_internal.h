@@ -1,0 +1,53 @@
+#ifndef SLUICE_ORIGIN_RELAY_INTERNAL_H
+#define SLUICE_ORIGIN_RELAY_INTERNAL_H
+
+#include "origin/relay_server.h"
+#include "proto/relay_record.h"
+
+/*
+ * relay_server.c reads and admits requests; relay_flow.c sends a log, relay_answer.c looks into the
+ * home feed for the short answers, relay_describe.c writes states.
+ */
+struct relay_server {
+    struct relay_options o;
+};
+
+/* A GET of a log, read and admitted. */
+struct relay_request {
+    char name[NAME_STREAM_MAX + 1];
+    char peer[NAME_NODE_MAX + 1];
+    /* Live: the place to go on from, epoch 0 for none.  Finite: frames from..to of the epoch. */
+    uint64_t epoch, from, to;
+    bool finite;
+};
+
+/* Answers with the flow; takes the exchange over. */
+void relay_flow_open(struct relay_server *s, struct http_exchange *x,
+                     const struct relay_request *q);
+
+/* Answers a probe of the name. */
+void relay_answer_probe(struct relay_server *s, struct http_exchange *x, const char *name);
+/* Passes a wish for a key frame to the home of the name; false when there is none. */
+bool relay_answer_want_key(struct relay_server *s, const char *name);
+
+/* What of a run's state was told last; a difference is told again. */
+struct relay_told {
+    uint64_t epoch;
+    const struct run_origin *origin; /* compared only */
+    uint32_t track_count, codecs;
+    bool lost;
+};
+void relay_told_of(const struct feed *f, const struct run *run, struct relay_told *out);
+bool relay_told_equal(const struct relay_told *a, const struct relay_told *b);
+
+/* Appends the state record of a run with `inforce` (may be NULL) as what is in force; 0 or an enum
+ * err (nothing appended). */
+int relay_describe(const struct relay_server *s, const struct feed *f, const struct run *run,
+                   const struct inforce *inforce, struct buf *out);
+/* Our instance, or that of the node which owns the run. */
+uint64_t relay_run_instance(const struct relay_server *s, const struct run *run);
+
+/* A frame as a record (the payload points into it). */
+struct relay_record relay_record_of(const struct frame *f);
+
+#endif

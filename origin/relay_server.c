@@ -1,0 +1,199 @@
+/*
+ * Requests of other nodes: admitted, read, and handed to what answers them.
+ */
+#include "origin/relay_internal.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "core/clock.h"
+#include "core/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct relay_server *relay_server_new(const struct relay_options *o)
+{
+    struct relay_server *s = xcalloc(1, sizeof *s);
+    s->o = *o;
+    return s;
+}
+
+void relay_server_free(struct relay_server **sp)
+{
+    free(*sp);
+    *sp = NULL;
+}
+
+static int64_t wall_ms(const struct relay_server *s)
+{
+    return s->o.wall_ms != NULL ? s->o.wall_ms() : clock_wall_us() / 1000;
+}
+
+static const struct {
+    int status;
+    const char *code, *message;
+} refusals[] = {
+    [RELAY_BAD_SIGNATURE] = {403, "bad_signature", "the signature is not valid"},
+    [RELAY_REPLAY] = {403, "replay", "the request was seen before"},
+    [RELAY_SKEWED] = {401, "clock", "the clocks are too far apart"},
+    [RELAY_NOT_FOR_US] = {403, "not_for_us", "the request is for another node"},
+    [RELAY_MISSING] = {401, "unsigned", "requests between nodes are signed"},
+};
+
+bool relay_server_admit(struct relay_server *s, struct http_exchange *x,
+                        const struct http_request *req, struct relay_sender *sender)
+{
+    int64_t now_ms = wall_ms(s);
+    enum relay_verdict v = relay_verify(s->o.guard, s->o.identity, req, now_ms, sender);
+    if (v == RELAY_OK)
+        return true;
+    METRIC_INC(http_exchange_worker(x)->metrics.relay_auth_failed_total);
+    char text[RELAY_AUTH_TEXT_MAX];
+    relay_time_text(s->o.identity, req, now_ms, text);
+    const struct http_header time = {RELAY_TIME_HEADER, slice_text(text)};
+    http_respond_error_with(x, refusals[v].status, refusals[v].code, refusals[v].message, &time,
+                            v == RELAY_SKEWED ? 1 : 0);
+    return false;
+}
+
+enum path_verdict { PATH_OK, PATH_BAD, PATH_LOOP, PATH_LONG };
+
+/* The nodes a request has passed, comma separated. */
+static enum path_verdict judge_path(const struct relay_server *s, struct slice path)
+{
+    int hops = 0;
+    while (path.len > 0) {
+        struct slice node = slice_cut(path, ',', &path, NULL);
+        if (!name_node_ok(node))
+            return PATH_BAD;
+        if (slice_is(node, s->o.identity->node))
+            return PATH_LOOP;
+        if (++hops > RELAY_HOPS_MAX)
+            return PATH_LONG;
+    }
+    return PATH_OK;
+}
+
+static bool check_path(struct relay_server *s, struct http_exchange *x,
+                       const struct http_request *req)
+{
+    switch (judge_path(s, http_request_header(req, RELAY_PATH_HEADER))) {
+    case PATH_OK:
+        return true;
+    case PATH_BAD:
+        http_respond_error(x, 400, "bad_path", "the path names something that is no node");
+        return false;
+    case PATH_LOOP:
+        http_respond_error(x, 508, "loop", "the request has passed this node before");
+        return false;
+    case PATH_LONG:
+        http_respond_error(x, 508, "too_many_hops", "the request has passed too many nodes");
+        return false;
+    }
+    return false;
+}
+
+/* Admits a request that names a stream; false when it has been answered. */
+static bool open_request(struct relay_server *s, struct http_exchange *x,
+                         const struct http_request *req, struct relay_request *q)
+{
+    struct relay_sender sender;
+    *q = (struct relay_request){0};
+    if (!relay_server_admit(s, x, req, &sender) || !check_path(s, x, req))
+        return false;
+    if (name_stream(req->captures[0], req->captures[1], q->name) < 0) {
+        http_respond_error(x, 400, "bad_name", "not the name of a stream");
+        return false;
+    }
+    must(slice_copy(slice_text(sender.node), q->peer, sizeof q->peer));
+    return true;
+}
+
+static bool number_of(const struct http_request *req, const char *key, uint64_t *out)
+{
+    char text[24];
+    return http_request_query(req, key, text, sizeof text) &&
+           slice_u64(slice_text(text), UINT64_MAX, out) == 0;
+}
+
+/* "EPOCH.SEQ" */
+static bool place_of(const struct http_request *req, struct relay_request *q)
+{
+    char text[48];
+    if (!http_request_query(req, "from", text, sizeof text))
+        return true;
+    struct slice seq, epoch = slice_cut(slice_text(text), '.', &seq, NULL);
+    return slice_u64(epoch, UINT64_MAX, &q->epoch) == 0 &&
+           slice_u64(seq, UINT64_MAX, &q->from) == 0;
+}
+
+static bool read_place(const struct http_request *req, struct relay_request *q)
+{
+    char text[24];
+    q->finite = http_request_query(req, "to", text, sizeof text);
+    if (!q->finite)
+        return place_of(req, q);
+    return number_of(req, "epoch", &q->epoch) && number_of(req, "from", &q->from) &&
+           number_of(req, "to", &q->to) && q->from <= q->to;
+}
+
+void relay_server_get(struct http_exchange *x, const struct http_request *req, void *arg)
+{
+    struct relay_server *s = arg;
+    struct relay_request q;
+    char text[8];
+    if (!open_request(s, x, req, &q))
+        return;
+    if (http_request_query(req, "probe", text, sizeof text)) {
+        relay_answer_probe(s, x, q.name);
+        return;
+    }
+    if (!read_place(req, &q)) {
+        http_respond_error(x, 400, "bad_query", "from, to or epoch is malformed");
+        return;
+    }
+    if (hub_home(s->o.hub, q.name) == NULL) {
+        http_respond_error(x, 404, "not_found", "no such stream here");
+        return;
+    }
+    relay_flow_open(s, x, &q);
+}
+
+void relay_server_want(struct http_exchange *x, const struct http_request *req, void *arg)
+{
+    struct relay_server *s = arg;
+    struct relay_request q;
+    if (!open_request(s, x, req, &q))
+        return;
+    json_t *body = json_parse(req->body);
+    bool key = json_is_true(json_object_get(body, "key"));
+    bool is_object = json_is_object(body);
+    json_decref(body);
+    if (!is_object)
+        http_respond_error(x, 400, "bad_body", "a JSON object is expected");
+    else if (key && !relay_answer_want_key(s, q.name))
+        http_respond_error(x, 404, "not_found", "no such stream here");
+    else
+        http_respond(x, 204, NULL, 0, slice_of(NULL, 0));
+}
+
+void relay_server_ping(struct http_exchange *x, const struct http_request *req, void *arg)
+{
+    struct relay_server *s = arg;
+    struct relay_sender sender;
+    char instance[24];
+    if (!relay_server_admit(s, x, req, &sender))
+        return;
+    snprintf(instance, sizeof instance, "%016" PRIx64, s->o.identity->instance);
+    http_respond_json(x, 200,
+                      json_pack("{s:s,s:s}", "node", s->o.identity->node, "instance", instance));
+}
+
+const struct http_route relay_server_routes[] = {
+    {"GET", "/relay/v1/ping", relay_server_ping},
+    {"GET", "/relay/v1/*/*", relay_server_get},
+    {"POST", "/relay/v1/*/*/want", relay_server_want},
+};
+const size_t relay_server_route_count = sizeof relay_server_routes / sizeof relay_server_routes[0];

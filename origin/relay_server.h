@@ -1,0 +1,57 @@
+#ifndef SLUICE_ORIGIN_RELAY_SERVER_H
+#define SLUICE_ORIGIN_RELAY_SERVER_H
+
+#include "hub/hub.h"
+#include "net/http_server.h"
+#include "net/relay_sign.h"
+
+/*
+ * Serves logs to other nodes on the cluster port (design: relay).
+ *
+ *   GET  /relay/v1/APP/STREAM                       the live flow from the newest key frame,
+ * endless GET  /relay/v1/APP/STREAM?from=EPOCH.SEQ        the same from a place, when it is held
+ *   GET  /relay/v1/APP/STREAM?epoch=E&from=A&to=B   frames of the past, then an end record
+ *   GET  /relay/v1/APP/STREAM?probe=1               {"epoch","instance","owner","state"}
+ *   POST /relay/v1/APP/STREAM/want {"key":true}     a key frame is wanted
+ *   GET  /relay/v1/ping                             {"node","instance"}
+ *
+ * A replica is served like a log of our own.  Every request is verified; what it may see afterwards
+ * is everything, since only nodes of the cluster have the secret.
+ */
+#define RELAY_WAIT_MS                                                                              \
+    1000 /* how long a live request waits for the first frames of a claimed stream */
+#define RELAY_KEEPALIVE_MS 500 /* silence after which a keepalive is sent */
+
+struct relay_server;
+
+struct relay_options {
+    struct workers *workers;
+    struct hub *hub;
+    const struct relay_identity *identity; /* outlives the server, as does the guard */
+    struct relay_guard *guard;
+    int64_t (*wall_ms)(
+        void); /* unix milliseconds by which signatures are judged; NULL: the clock */
+};
+
+struct relay_server *relay_server_new(const struct relay_options *o);
+/* After the workers have stopped and the HTTP server is gone. */
+void relay_server_free(struct relay_server **sp);
+
+/*
+ * Verifies a request of another node: true, or false when it has been answered (401 with the time
+ * by which we judge when its clock is off, 401 without a signature, 403).  For every request to the
+ * cluster port; the handlers below do it themselves.
+ */
+bool relay_server_admit(struct relay_server *s, struct http_exchange *x,
+                        const struct http_request *req, struct relay_sender *sender);
+
+/* http_handlers; arg is the relay server.  Captures: APP and STREAM. */
+void relay_server_get(struct http_exchange *x, const struct http_request *req, void *arg);
+void relay_server_want(struct http_exchange *x, const struct http_request *req, void *arg);
+void relay_server_ping(struct http_exchange *x, const struct http_request *req, void *arg);
+
+/* The routes above, for an HTTP server whose arg is the relay server. */
+extern const struct http_route relay_server_routes[];
+extern const size_t relay_server_route_count;
+
+#endif

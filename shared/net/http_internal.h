@@ -21,9 +21,9 @@
 #define HTTP_ANSWER_RATE_MIN  (8 * 1024)   /* … bytes of it */
 #define HTTP_STREAM_LINGER_MS 2000         /* to take the end of a stream */
 
-/* Deadlines; tests shorten them. */
+/* Deadlines; tests shorten them.  answer_rate: bytes a second that a reader must take at least. */
 struct http_times {
-    int64_t head_ms, idle_ms, answer_ms;
+    int64_t head_ms, idle_ms, answer_ms, answer_rate;
 };
 
 /* What one worker has of a server; only that worker touches it. */

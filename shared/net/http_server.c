@@ -34,7 +34,8 @@ struct http_server *http_server_new(const struct http_server_options *o)
     s->route_count = o->route_count;
     s->arg = o->arg;
     s->on_request = o->on_request;
-    s->times = (struct http_times){HTTP_HEAD_DEADLINE_MS, HTTP_IDLE_MS, HTTP_ANSWER_MS};
+    s->times = (struct http_times){HTTP_HEAD_DEADLINE_MS, HTTP_IDLE_MS, HTTP_ANSWER_MS,
+                                   HTTP_ANSWER_RATE_MIN};
     for (size_t i = 0; i < WORKERS_MAX; i++)
         list_init(&s->locals[i].connections);
     return s;
@@ -52,7 +53,8 @@ struct http_local *http_local(const struct http_connection *c)
 
 int64_t http_answer_ms(const struct http_connection *c, size_t len)
 {
-    return c->server->times.answer_ms + (int64_t)(len / HTTP_ANSWER_RATE_MIN) * 1000;
+    const struct http_times *t = &c->server->times;
+    return t->answer_ms + (int64_t)len / t->answer_rate * 1000;
 }
 
 /* Connections and exchanges. */

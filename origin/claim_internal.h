@@ -1,0 +1,65 @@
+#ifndef SLUICE_ORIGIN_CLAIM_INTERNAL_H
+#define SLUICE_ORIGIN_CLAIM_INTERNAL_H
+
+#include "origin/claim.h"
+
+/* Between claim.c (the stream and its owner), claim_contest.c (who gets the name) and claims.c (the
+ * table). */
+
+#define CLAIM_MAGIC 0x636c6169
+
+struct claim {
+    uint32_t magic;
+    struct claims *table;
+    struct log_id log;
+    const char *name; /* the feed's */
+    struct feed *feed;
+    struct feed_source source; /* attached unless NONE */
+    enum claim_state state;
+    uint64_t epoch;          /* unless NONE */
+    struct contender *owner; /* OPEN and LIVE */
+    bool media_seen;         /* from the owner */
+    int64_t last_media_us;   /* clock_us of its last media, at first of the grant */
+    struct timer watch;      /* OPEN, LIVE: the owner is silent; LOST: it does not come back */
+
+    struct list waiting;
+    uint32_t waiting_count;
+    bool is_asking;           /* the cluster or the owner's node has been asked … */
+    struct contender *asking; /* … for this one, or NULL: it has left since */
+    bool asked_gone;          /* … with the word that nobody has to be displaced */
+    struct timer retry;
+    uint32_t pending; /* answers that are to come from the cluster */
+};
+
+/* Where a claim is looked at again after any change: lets the waiting ones ask, and frees it when
+ * nothing is left.  Always the last use of the claim. */
+void claim_settle(struct claim *cl);
+/* The name is ours: c (NULL: it has left) takes it with this epoch. */
+void claim_take(struct claim *cl, struct contender *c, uint64_t epoch);
+/* The owner has sent no media for CLAIM_SILENT_MS. */
+bool claim_is_silent(const struct claim *cl, int64_t now_us);
+void claim_release_epoch(struct claim *cl, uint64_t epoch, const char *why);
+/* Takes c out of its claim; what it leaves behind is the caller's business. */
+void claim_part(struct contender *c);
+
+/* How a claim ends. */
+struct claim_end {
+    enum close_reason why; /* told to the publisher, if there still is one */
+    const char *word;      /* told to the cluster; NULL: it knows */
+    bool over;             /* readers are told that the stream has ended; else they are held */
+};
+void claim_end(struct claim *cl, const struct claim_end *end);
+
+/* claim_contest.c */
+void contest_enter(struct claim *cl, struct contender *c);
+void contest_refuse(struct contender *c, enum close_reason why);
+/* Refuses those whose time is over and asks the cluster for the first that may ask. */
+void contest_go_on(struct claim *cl);
+
+struct claim *claim_new(struct claims *t, const char *name);
+void claim_free(struct claim **clp);
+
+/* claims.c: after a claim was freed. */
+void claims_tell_drained(struct claims *t);
+
+#endif

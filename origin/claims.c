@@ -1,0 +1,125 @@
+/* The table of one home worker's claims: entering it, and what is done to claims from outside. */
+#include "origin/claim_internal.h"
+
+#include "base/must.h"
+#include "base/obj.h"
+#include "core/clock.h"
+
+void claims_init(struct claims *t, struct worker *w, struct hub *hub, struct cluster *cluster)
+{
+    *t = (struct claims){.worker = w, .hub = hub, .cluster = cluster, .by_name = map_new()};
+    list_init(&t->contenders);
+    list_init(&t->drains);
+}
+
+static void free_claim(const char *name, void *value, void *arg)
+{
+    struct claim *cl = OBJ_CAST(struct claim, value, CLAIM_MAGIC);
+    claim_free(&cl);
+}
+
+void claims_fini(struct claims *t)
+{
+    must(list_empty(&t->contenders) && list_empty(&t->drains));
+    map_each(t->by_name, free_claim, NULL);
+    map_free(&t->by_name);
+}
+
+static struct claim *find(const struct claims *t, const char *name)
+{
+    struct claim *cl = map_get(t->by_name, name);
+    if (cl != NULL)
+        OBJ_CHECK(cl, CLAIM_MAGIC);
+    return cl;
+}
+
+static bool has_room(const struct claims *t, const struct claim *cl)
+{
+    /* Who comes back brings nothing that was not there before. */
+    return (cl != NULL && cl->state != CLAIM_NONE) || hub_has_memory(t->hub);
+}
+
+void claims_enter(struct claims *t, struct contender *c)
+{
+    must(worker_is_current(t->worker));
+    c->claim = NULL;
+    list_init(&c->wait);
+    list_append(&t->contenders, &c->node);
+    struct claim *cl = find(t, c->name);
+    if (t->draining) {
+        contest_refuse(c, CLOSE_DRAIN);
+        return;
+    }
+    if (!has_room(t, cl)) {
+        contest_refuse(c, CLOSE_OVERLOAD);
+        return;
+    }
+    if (cl == NULL)
+        cl = claim_new(t, c->name);
+    contest_enter(cl, c);
+    claim_settle(cl);
+}
+
+static bool end_claim(struct claim *cl, const struct claim_end *end)
+{
+    if (cl == NULL || cl->state == CLAIM_NONE)
+        return false;
+    claim_end(cl, end);
+    claim_settle(cl);
+    return true;
+}
+
+bool claims_kick(struct claims *t, const char *name, enum close_reason why)
+{
+    return end_claim(find(t, name), &(struct claim_end){why, "kicked", true});
+}
+
+void claims_fenced(struct claims *t, const char *name, uint64_t epoch)
+{
+    struct claim *cl = find(t, name);
+    if (cl != NULL && cl->epoch == epoch)
+        end_claim(cl, &(struct claim_end){CLOSE_FENCED, NULL, false});
+}
+
+bool claims_yields(struct claims *t, const char *name)
+{
+    const struct claim *cl = find(t, name);
+    return cl == NULL || cl->owner == NULL || claim_is_silent(cl, clock_us());
+}
+
+/* --- drain --- */
+
+void claims_tell_drained(struct claims *t)
+{
+    struct claims_drained *d;
+    if (map_count(t->by_name) > 0)
+        return;
+    while ((d = LIST_FIRST(&t->drains, struct claims_drained, node)) != NULL) {
+        list_remove(&d->node);
+        d->on_empty(d);
+    }
+}
+
+static void drain_claim(const char *name, void *value, void *arg)
+{
+    struct claim *cl = OBJ_CAST(struct claim, value, CLAIM_MAGIC);
+    struct contender *c;
+    while ((c = LIST_FIRST(&cl->waiting, struct contender, wait)) != NULL)
+        contest_refuse(c, CLOSE_DRAIN);
+    if (!end_claim(cl, &(struct claim_end){CLOSE_DRAIN, "drain", false}))
+        claim_settle(cl);
+}
+
+void claims_drain(struct claims *t, struct claims_drained *d)
+{
+    must(worker_is_current(t->worker));
+    t->draining = true;
+    list_append(&t->drains, &d->node);
+    map_each(t->by_name, drain_claim, NULL);
+    claims_tell_drained(t);
+}
+
+void claims_undrain(struct claims *t)
+{
+    t->draining = false;
+}

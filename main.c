@@ -52,9 +52,12 @@ static int parse_options(struct arguments *a, int argc, char **argv)
 {
     enum { OPT_ROLE = 256, OPT_SET, OPT_SAMPLE };
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},   {"role", required_argument, NULL, OPT_ROLE},
-        {"set", required_argument, NULL, OPT_SET},  {"sample", no_argument, NULL, OPT_SAMPLE},
-        {"version", no_argument, NULL, 'V'},        {"help", no_argument, NULL, 'h'},
+        {"config", required_argument, NULL, 'c'},
+        {"role", required_argument, NULL, OPT_ROLE},
+        {"set", required_argument, NULL, OPT_SET},
+        {"sample", no_argument, NULL, OPT_SAMPLE},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     for (int o; (o = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
@@ -109,7 +112,7 @@ static int with_config(const struct arguments *a)
     int code = EXIT_DRAINED;
     if (!a->check) {
         log_setup(config->log.level, config->log.format == LOG_FORMAT_JSON);
-        code = node_run(&config, a->config, a->sets, a->set_count);
+        code = node_run(config, a->config, a->sets, a->set_count);
     }
     config_free(&config);
     return code;

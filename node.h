@@ -6,9 +6,9 @@
 #include <stddef.h>
 
 /*
- * One node: builds the way in and the way out around the hub, runs until a signal says otherwise, drains.
- * Returns an exit code.  `path` and `sets` are what *config came from, for SIGHUP.
+ * One node: builds the way in and the way out around the hub, runs until a signal says otherwise,
+ * drains. Returns an exit code.  `path` and `sets` are what config came from, for SIGHUP.
  */
-int node_run(struct config **config, const char *path, char *const *sets, size_t set_count);
+int node_run(const struct config *config, const char *path, char *const *sets, size_t set_count);
 
 #endif

@@ -1,0 +1,480 @@
+/*
+ * A node: the way in (origin/) and the way out (edge/) around the hub, and the ports that lead
+ * there. This file builds and ends them; node_drain.c goes out of service.  Main thread, but where
+ * it says otherwise.
+ */
+#include "node.h"
+
+#include "admin/api.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "core/clock.h"
+#include "core/crypto.h"
+#include "core/process.h"
+#include "core/version.h"
+#include "edge/play_flv.h"
+#include "edge/play_rtmp.h"
+#include "net/listener.h"
+#include "node_internal.h"
+#include "origin/rtmp_publish.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- what the parts ask of each other ---- */
+
+static struct node *node_of(void *arg)
+{
+    return OBJ_CAST(struct node, arg, NODE_MAGIC);
+}
+
+static void on_owner(const char *name, const struct cluster_owner *owner, void *arg)
+{
+    struct node *n = node_of(arg);
+    if (n->resolve != NULL)
+        resolve_on_owner(n->resolve, name, owner);
+}
+
+static void on_fenced(const char *name, uint64_t our_epoch, const struct cluster_owner *owner,
+                      void *arg)
+{
+    struct node *n = node_of(arg);
+    ingest_fenced(n->ingest, name, our_epoch, owner);
+}
+
+static void ignore_kicked(bool found, void *arg)
+{
+}
+
+static void on_request(const char *verb, const char *name, void *arg)
+{
+    struct node *n = node_of(arg);
+    if (strcmp(verb, "kick") == 0)
+        ingest_kick(n->ingest, cluster_worker(n->cluster), name, CLOSE_KICKED, ignore_kicked, NULL);
+}
+
+static void fill_load(struct cluster_load *load, void *arg)
+{
+    struct node *n = node_of(arg);
+    for (int i = 0; i < n->workers.count; i++) {
+        const struct metrics *m = &n->workers.workers[i].metrics;
+        load->streams += METRIC_GET(m->publishers);
+        int percent = (int)METRIC_GET(m->load_percent);
+        if (percent > load->load_percent)
+            load->load_percent = percent;
+    }
+    load->viewers = edge_viewers(n->edge);
+    load->draining = atomic_load(&n->draining);
+}
+
+static void on_fatal(const char *text, void *arg)
+{
+    struct node *n = node_of(arg);
+    log_error(&n->log, "cluster.refused error=\"%s\"", text);
+    atomic_store(&n->fatal, true);
+    kill(getpid(), SIGTERM);
+}
+
+static const struct api_listen *api_get_listen(void *node)
+{
+    return &node_of(node)->listen;
+}
+
+static bool api_is_draining(void *node)
+{
+    return atomic_load(&node_of(node)->draining);
+}
+
+static int64_t api_viewers(void *node)
+{
+    return edge_viewers(node_of(node)->edge);
+}
+
+static void api_kick(void *node, struct worker *caller, const char *name,
+                     void (*done)(bool found, void *arg), void *arg)
+{
+    ingest_kick(node_of(node)->ingest, caller, name, CLOSE_KICKED, done, arg);
+}
+
+/* ---- routes ---- */
+
+static void get_flv(struct http_exchange *x, const struct http_request *req, void *edge)
+{
+    play_flv(x, req, edge);
+}
+
+static void get_flv_refused(struct http_exchange *x, const struct http_request *req, void *arg)
+{
+    http_respond_error(x, 403, "refused", "this node takes publishers only: ask an edge");
+}
+
+static struct http_route *routes_add(struct http_route *to, size_t *count,
+                                     const struct http_route *from, size_t add, void *arg)
+{
+    to = xrealloc(to, (*count + add) * sizeof *to);
+    for (size_t i = 0; i < add; i++) {
+        to[*count] = from[i];
+        to[(*count)++].arg = arg;
+    }
+    return to;
+}
+
+static void build_http(struct node *n)
+{
+    const struct http_route flv = {
+        "GET", "/*/*.flv", role_serves(n->config->node.role) ? get_flv : get_flv_refused, NULL};
+    size_t count = 0, add;
+    const struct http_route *api = api_public_routes(&add);
+    n->public_routes = routes_add(NULL, &count, api, add, n->api);
+    n->public_routes = routes_add(n->public_routes, &count, &flv, 1, n->edge);
+    n->public_http =
+        http_server_new(&(struct http_server_options){.name = "http",
+                                                      .routes = n->public_routes,
+                                                      .route_count = count,
+                                                      .cors_origin = n->config->http.cors_origin});
+
+    count = 0;
+    api = api_admin_routes(&add);
+    n->admin_routes = routes_add(NULL, &count, api, add, n->api);
+    n->admin_http =
+        http_server_new(&(struct http_server_options){.name = "admin",
+                                                      .routes = n->admin_routes,
+                                                      .route_count = count,
+                                                      .arg = n->api,
+                                                      .on_request = api_admin_authorize});
+
+    count = 0;
+    api = api_cluster_routes(&add);
+    n->cluster_routes = routes_add(NULL, &count, api, add, n->api);
+    n->cluster_routes = routes_add(n->cluster_routes, &count, relay_server_routes,
+                                   relay_server_route_count, n->relay);
+    n->cluster_http = http_server_new(&(struct http_server_options){
+        .name = "cluster", .routes = n->cluster_routes, .route_count = count});
+}
+
+/* ---- ports ---- */
+
+/* The ports are opened before what serves them is built (which has to know their numbers), and
+ * nobody is accepted before the workers start. */
+static void accept_rtmp(struct worker *w, struct io *io, void *arg)
+{
+    rtmp_server_accept(w, io, node_of(arg)->rtmp);
+}
+
+static void accept_http(struct worker *w, struct io *io, void *arg)
+{
+    http_server_accept(w, io, node_of(arg)->public_http);
+}
+
+static void accept_admin(struct worker *w, struct io *io, void *arg)
+{
+    http_server_accept(w, io, node_of(arg)->admin_http);
+}
+
+static void accept_cluster(struct worker *w, struct io *io, void *arg)
+{
+    http_server_accept(w, io, node_of(arg)->cluster_http);
+}
+
+static int open_ports(struct node *n)
+{
+    const struct config *c = n->config;
+    const struct {
+        struct listener_set **set;
+        char *text;
+        struct listener_options options;
+    } ports[] = {
+        {&n->rtmp_port,
+         n->listen.rtmp,
+         {"rtmp", c->rtmp.listen, c->rtmp.proxy_protocol, false, accept_rtmp, n}},
+        {&n->http_port,
+         n->listen.http,
+         {"http", c->http.listen, c->http.proxy_protocol, false, accept_http, n}},
+        {&n->admin_port, n->listen.admin, {"admin", c->admin.listen, false, true, accept_admin, n}},
+        {&n->cluster_port,
+         n->listen.cluster,
+         {"cluster", c->cluster.listen, false, true, accept_cluster, n}},
+    };
+    for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++) {
+        if (ports[i].set == &n->cluster_port && c->cluster.backend == CLUSTER_NONE)
+            continue;
+        int err = listeners_open(ports[i].set, &n->workers, &ports[i].options);
+        if (err < 0)
+            return err;
+        listeners_address_text(*ports[i].set, ports[i].text);
+    }
+    return 0;
+}
+
+/* ---- who we are ---- */
+
+/* The local address of the route to a host and port, as text; "127.0.0.1" when there is none. */
+static void route_address(const char *host, const char *port, char *out, size_t room)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *found = NULL;
+    snprintf(out, room, "127.0.0.1");
+    if (getaddrinfo(host, port, &hints, &found) != 0)
+        return;
+    int fd = socket(found->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    if (fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) == 0 &&
+        getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
+        getnameinfo((struct sockaddr *)&sa, len, out, (socklen_t)room, NULL, 0, NI_NUMERICHOST);
+    if (fd >= 0)
+        close(fd);
+    freeaddrinfo(found);
+}
+
+/* HOST of "redis://user:password@HOST:PORT/0"; the database's default port is fine for a route. */
+static void redis_host(const char *url, char *out, size_t room)
+{
+    const char *p = strstr(url, "://");
+    p = p != NULL ? p + 3 : url;
+    const char *at = strrchr(p, '@');
+    struct slice rest, host = slice_cut(slice_text(at != NULL ? at + 1 : p), '/', &rest, NULL);
+    host = slice_cut(host, ':', &rest, NULL);
+    if (!slice_copy(host, out, room))
+        out[0] = '\0';
+}
+
+static void advertised_host(const struct node *n, char *out, size_t room)
+{
+    const struct config *c = n->config;
+    if (c->node.advertise[0] != '\0') {
+        snprintf(out, room, "%s", c->node.advertise);
+        return;
+    }
+    char host[256] = "127.0.0.1";
+    if (c->cluster.backend == CLUSTER_REDIS)
+        redis_host(c->cluster.redis.url, host, sizeof host);
+    route_address(host, "6379", out, room);
+}
+
+static void join_address(char out[CLUSTER_ADDRESS_MAX], const char *host,
+                         const struct listener_set *port)
+{
+    bool is_v6 = strchr(host, ':') != NULL && host[0] != '[';
+    out[0] = '\0';
+    if (port != NULL)
+        snprintf(out, CLUSTER_ADDRESS_MAX, is_v6 ? "[%s]:%u" : "%s:%u", host, listeners_port(port));
+}
+
+static int open_cluster(struct node *n)
+{
+    struct cluster_self self = {.instance = n->identity.instance, .since_us = clock_wall_us()};
+    char host[256], error[CONFIG_ERROR_MAX];
+    advertised_host(n, host, sizeof host);
+    snprintf(self.node, sizeof self.node, "%s", n->config->node.id);
+    snprintf(self.version, sizeof self.version, "%s", version_text());
+    join_address(self.relay_address, host, n->cluster_port);
+    join_address(self.http_address, host, n->http_port);
+    const struct cluster_events events = {.on_owner = on_owner,
+                                          .on_fenced = on_fenced,
+                                          .on_request = on_request,
+                                          .fill_load = fill_load,
+                                          .on_fatal = on_fatal};
+    int err = cluster_open(&n->cluster, &n->workers, &self, &events, n, error);
+    if (err < 0)
+        log_error(&n->log, "cluster.failed error=\"%s\"", error);
+    return err;
+}
+
+/* ---- life ---- */
+
+static void build_rtmp(struct node *n)
+{
+    enum node_role role = n->config->node.role;
+    n->rtmp = rtmp_server_new(
+        &n->workers, &(struct rtmp_server_options){
+                         .publish = role_ingests(role) ? &rtmp_publish_handler : NULL,
+                         .publish_arg = n->ingest,
+                         .publish_refusal = "this node takes players only: publish to an origin",
+                         .play = role_serves(role) ? &play_rtmp_handler : NULL,
+                         .play_arg = n->edge,
+                         .play_refusal = "this node takes publishers only: play from an edge"});
+}
+
+static void build_api(struct node *n)
+{
+    n->api = api_new(&(struct api_options){.workers = &n->workers,
+                                           .config = n->config,
+                                           .hub = n->hub,
+                                           .cluster = n->cluster,
+                                           .identity = &n->identity,
+                                           .guard = n->guard,
+                                           .offsets = n->offsets,
+                                           .node = n,
+                                           .listen = api_get_listen,
+                                           .is_draining = api_is_draining,
+                                           .viewers = api_viewers,
+                                           .kick = api_kick});
+}
+
+static int node_build(struct node *n)
+{
+    const struct config *c = n->config;
+    int err = workers_init(&n->workers, c, (int)c->node.workers);
+    if (err < 0)
+        return err;
+    n->hub = hub_new(&n->workers);
+    n->guard = relay_guard_new();
+    n->offsets = relay_offsets_new();
+    n->client = (struct relay_client){&n->identity, n->offsets};
+    err = open_ports(n);
+    if (err == 0)
+        err = open_cluster(n);
+    if (err < 0)
+        return err;
+    n->edge = edge_new(&n->workers, n->hub);
+    n->ingest = ingest_new(&n->workers, n->hub, n->cluster);
+    n->relay = relay_server_new(&(struct relay_options){
+        .workers = &n->workers, .hub = n->hub, .identity = &n->identity, .guard = n->guard});
+    if (role_serves(c->node.role))
+        n->resolve = resolve_new(&(struct resolve_options){
+            .workers = &n->workers, .hub = n->hub, .cluster = n->cluster, .client = &n->client});
+    build_api(n);
+    build_rtmp(n);
+    build_http(n);
+    return 0;
+}
+
+/* After the workers have stopped; also of a node that was built in part. */
+static void node_free(struct node *n)
+{
+    listeners_free(&n->rtmp_port);
+    listeners_free(&n->http_port);
+    listeners_free(&n->admin_port);
+    listeners_free(&n->cluster_port);
+    rtmp_server_free(&n->rtmp);
+    http_server_free(&n->public_http);
+    http_server_free(&n->admin_http);
+    http_server_free(&n->cluster_http);
+    api_free(&n->api);
+    resolve_free(&n->resolve);
+    relay_server_free(&n->relay);
+    ingest_free(&n->ingest);
+    edge_free(&n->edge);
+    cluster_free(&n->cluster);
+    hub_free(&n->hub);
+    relay_offsets_free(&n->offsets);
+    relay_guard_free(&n->guard);
+    workers_fini(&n->workers);
+    free(n->public_routes);
+    free(n->admin_routes);
+    free(n->cluster_routes);
+    pthread_mutex_destroy(&n->mutex);
+    pthread_cond_destroy(&n->cond);
+}
+
+/* SIGHUP: what may change while the node runs.  The settings as a whole stay those of the start. */
+static void reload(struct node *n)
+{
+    struct config *now = NULL;
+    char error[CONFIG_ERROR_MAX];
+    if (config_load(&now, n->path, environ, n->sets, n->set_count, error) < 0) {
+        log_error(&n->log, "config.reload_failed error=\"%s\"", error);
+        return;
+    }
+    log_set_level(now->log.level);
+    config_log_kept(n->config, now, &n->log);
+    log_info(&n->log, "config.reloaded");
+    config_free(&now);
+}
+
+static void log_ready(const struct node *n)
+{
+    log_info(&n->log, "listen.ready rtmp=%s http=%s cluster=%s admin=%s", n->listen.rtmp,
+             n->listen.http, n->listen.cluster, n->listen.admin);
+}
+
+static void log_start(const struct node *n)
+{
+    const struct config *c = n->config;
+    static const char *const roles[] = {"node", "origin", "edge"};
+    log_info(&n->log, "node.start id=%s role=%s version=%s instance=%016" PRIx64 " workers=%d",
+             c->node.id, roles[c->node.role], version_text(), n->identity.instance,
+             n->workers.count);
+    config_log_unused(c, &n->log);
+    struct listen_address rtmp;
+    bool beyond =
+        config_listen_parse(c->rtmp.listen, &rtmp) == 0 && !config_listen_is_loopback(&rtmp);
+    if (c->auth.publish_keys.count == 0 && role_ingests(c->node.role) && beyond)
+        log_warn(&n->log,
+                 "auth.open help=\"anybody who reaches %s may publish; set "
+                 "auth.publish_keys\"",
+                 c->rtmp.listen);
+}
+
+/* Signals are taken by this thread only: workers block all of them. */
+static void wait_for_signals(struct node *n, const sigset_t *signals)
+{
+    for (;;) {
+        int sig = sigwaitinfo(signals, NULL);
+        if (sig == SIGHUP)
+            reload(n);
+        else if (sig == SIGTERM || sig == SIGINT)
+            return;
+    }
+}
+
+static int serve(struct node *n, const sigset_t *signals)
+{
+    if (node_build(n) < 0)
+        return EXIT_FAILED;
+    log_start(n);
+    if (workers_start(&n->workers) < 0)
+        return EXIT_FAILED;
+    log_ready(n);
+    wait_for_signals(n, signals);
+    if (atomic_load(&n->fatal)) {
+        workers_stop(&n->workers);
+        return EXIT_CONFIG;
+    }
+    node_drain(n);
+    workers_stop(&n->workers);
+    return EXIT_DRAINED;
+}
+
+int node_run(const struct config *config, const char *path, char *const *sets, size_t set_count)
+{
+    struct node n = {.magic = NODE_MAGIC,
+                     .config = config,
+                     .path = path,
+                     .sets = sets,
+                     .set_count = set_count,
+                     .log = {"node", -1, 0}};
+    const char *library = NULL;
+    if (process_check_libraries(&library) < 0) {
+        log_error(&n.log, "library.too_old name=%s", library);
+        return EXIT_FAILED;
+    }
+    if (n.config->cluster.backend == CLUSTER_MULTICAST ||
+        n.config->cluster.backend == CLUSTER_STATIC) {
+        log_error(&n.log, "cluster.backend_missing help=\"this version has none and redis\"");
+        return EXIT_CONFIG;
+    }
+    process_setup();
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    pthread_mutex_init(&n.mutex, NULL);
+    pthread_cond_init(&n.cond, NULL);
+    n.identity =
+        (struct relay_identity){n.config->node.id, crypto_random_u64(), n.config->cluster.secret};
+    int code = serve(&n, &signals);
+    node_free(&n);
+    log_info(&n.log, "node.stop code=%d", code);
+    return code;
+}

@@ -1,0 +1,59 @@
+#ifndef SLUICE_NODE_INTERNAL_H
+#define SLUICE_NODE_INTERNAL_H
+
+#include "admin/api.h"
+#include "base/obj.h"
+#include "edge/audience.h"
+#include "edge/resolve.h"
+#include "net/listener.h"
+#include "net/relay_call.h"
+#include "net/rtmp_session.h"
+#include "origin/publisher.h"
+#include "origin/relay_server.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* What node.c and node_drain.c share. */
+
+#define NODE_MAGIC 0x6e6f6465
+
+struct node {
+    uint32_t magic;
+    const struct config *config;
+    const char *path;
+    char *const *sets;
+    size_t set_count;
+    struct log_id log;
+
+    struct workers workers;
+    struct hub *hub;
+    struct cluster *cluster;
+    struct relay_identity identity;
+    struct relay_client client;
+    struct relay_guard *guard;
+    struct relay_offsets *offsets;
+    struct ingest *ingest;
+    struct edge *edge;
+    struct relay_server *relay;
+    struct resolve *resolve; /* NULL: this node does not pull */
+    struct api *api;
+
+    struct rtmp_server *rtmp;
+    struct http_server *public_http, *admin_http, *cluster_http;
+    struct http_route *public_routes, *admin_routes, *cluster_routes;
+    struct listener_set *rtmp_port, *http_port, *admin_port, *cluster_port;
+    struct api_listen listen;
+
+    atomic_bool draining;
+    atomic_bool fatal; /* the directory refused us: EXIT_CONFIG */
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    int waiting; /* answers that node_await() waits for; under the mutex */
+};
+
+/* Tells everybody to go and waits until they have, at most node.drain_s, or until a second signal.
+ */
+void node_drain(struct node *n);
+
+#endif

@@ -1,0 +1,61 @@
+#ifndef SLUICE_NET_IO_INTERNAL_H
+#define SLUICE_NET_IO_INTERNAL_H
+
+#include "net/io.h"
+
+/*
+ * What the parts of io share: io.c has life, writing and the entries of events, io_read.c reading,
+ * io_options.c questions and socket options.
+ */
+#define IO_MAGIC 0x696f2e31U
+
+/* How far io_close_after_flush() is: sending, then waiting for the peer to close. */
+enum io_end { END_NOT, END_FLUSHING, END_WAITING };
+
+struct io {
+    uint32_t magic;
+    int fd; /* -1: closed */
+    struct worker *worker;
+    io_handler *handler;
+    void *owner;
+    struct event read_event;
+    struct event *write_event;
+    struct timer *timer;
+    struct task turn;
+    struct buf in, out;
+    struct slice view; /* while `viewing`: what is unread of the bytes shown to the owner */
+    struct io_ticket *ticket;
+    int64_t last_read_us, last_write_us;
+    int64_t end_by_us; /* when io_close_after_flush gives up */
+    uint64_t bytes_in, bytes_out;
+    struct net_address peer;
+    int error;
+    enum io_end end;
+    bool connecting, paused, eof, blocked;
+    bool redispatch; /* unread bytes are to be shown again */
+    bool failed;     /* IO_FAILED is owed */
+    bool busy;       /* an entry function is running */
+    bool viewing;
+    bool doomed; /* freed when the entry function returns */
+};
+
+/* Calls the owner; false when the io must not go on: it is closed, maybe to be freed. */
+bool io_dispatch(struct io *io, enum io_event ev);
+/* The connection is of no more use; the owner hears it once. */
+void io_fail(struct io *io, int error);
+/* Closes what was to be closed after its flush, and says so. */
+void io_end_now(struct io *io);
+/* The last step of every entry: frees the io when its owner wanted that meanwhile. */
+void io_leave(struct io *io);
+int io_err_of_errno(int code);
+void io_set_option(int fd, int level, int name, int value);
+
+/* Wants to know when there are bytes to read, if any are to be read. */
+void io_read_start(struct io *io);
+void io_on_readable(evutil_socket_t fd, short what, void *arg);
+/* Shows bytes to the owner.  `kept` are those of in, else what is left is copied there. */
+bool io_show(struct io *io, struct slice bytes, bool kept);
+/* Unread bytes are shown (again) at the end of this turn. */
+void io_show_again(struct io *io);
+
+#endif

@@ -111,7 +111,7 @@ void http_route_request(struct http_exchange *x, struct http_request *req)
             continue;
         req->capture_count = (size_t)n;
         if (s->on_request == NULL || s->on_request(x, req, s->arg))
-            r->handle(x, req, s->arg);
+            r->handle(x, req, r->arg != NULL ? r->arg : s->arg);
         return;
     }
     answer_no_route(x, req);

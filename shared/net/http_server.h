@@ -62,13 +62,14 @@ struct http_route {
     /* "/api/v1/streams/" + "*" + "/" + "*": a * is one path segment or part of one ("*.flv"). */
     const char *pattern;
     http_handler *handle;
+    void *arg; /* given to the handler; NULL: the server's */
 };
 
 struct http_server_options {
     const char *name; /* log lines */
     const struct http_route *routes;
     size_t route_count;
-    void *arg;               /* given to every handler */
+    void *arg;               /* given to on_request, and to handlers of routes without one */
     const char *cors_origin; /* NULL: no CORS headers, OPTIONS is 405 */
     /* Called before the handler; false when it has answered (authentication).  May be NULL. */
     bool (*on_request)(struct http_exchange *x, const struct http_request *req, void *arg);

@@ -10,11 +10,12 @@
 
 #include <stdlib.h>
 
-#define CAPS_OFFERED     (RTMP_CAP_MULTITRACK | RTMP_CAP_MODEX | RTMP_CAP_NANO)
-#define FOURCC_FORWARD   4 /* CanForward of the codec maps */
-#define AMF3             3 /* objectEncoding */
-#define BAD_QUERY        "What follows the '?' is too long or has characters that are not allowed."
-#define BAD_APPLICATION  "The address is not of the form rtmp://HOST/APP/STREAM."
+#define CAPS_OFFERED   (RTMP_CAP_MULTITRACK | RTMP_CAP_MODEX | RTMP_CAP_NANO)
+#define FOURCC_FORWARD 4 /* CanForward of the codec maps */
+#define AMF3           3 /* objectEncoding */
+#define BAD_QUERY      "What follows the '?' is too long or has characters that are not allowed."
+#define BAD_APPLICATION                                                                            \
+    "APP of rtmp://HOST/APP/STREAM is missing, reserved or has characters that are not allowed."
 #define BAD_NAME         "The name of the stream is empty, too long or has characters that are not allowed."
 #define DEFAULT_INSTANCE "_definst_"
 

@@ -191,8 +191,10 @@ static void try_acquire(struct acquiring *q)
     acquire_args(r, q->claim, q->deadline_us, &a);
     int err = redis_script_send(r, SCRIPT_ACQUIRE, &a, on_acquired, q);
     redis_args_fini(&a);
-    if (err < 0)
-        acquire_away(q);
+    if (err == 0)
+        return;
+    q->deadline_us = 0; /* nothing is under way */
+    acquire_away(q);
 }
 
 void redis_acquire(void *state, const struct cluster_claim *claim, struct cluster_request *request)

@@ -16,7 +16,7 @@
 #define BAD_QUERY      "What follows the '?' is too long or has characters that are not allowed."
 #define BAD_APPLICATION                                                                            \
     "APP of rtmp://HOST/APP/STREAM is missing, reserved or has characters that are not allowed."
-#define BAD_NAME         "The name of the stream is empty, too long or has characters that are not allowed."
+#define BAD_NAME         "STREAM is missing, too long or has characters that are not allowed."
 #define DEFAULT_INSTANCE "_definst_"
 
 /* Empty, or short enough and nothing but printable ASCII, so that it may be passed on as text. */

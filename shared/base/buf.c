@@ -29,7 +29,7 @@ uint8_t *buf_reserve(struct buf *b, size_t len)
         return NULL;
     if (b->room - b->end >= len && b->data != NULL)
         return b->data + b->end;
-    if (b->start > 0) {
+    if (b->start > 0 && b->data != NULL) {
         memmove(b->data, b->data + b->start, have);
         b->start = 0;
         b->end = have;

@@ -59,6 +59,7 @@ static void run_free(struct log *l, struct run **rp)
 {
     struct run *r = *rp;
     *rp = NULL;
+    must(r != NULL);
     while (r->first < r->next)
         drop_first_frame(l, r);
     while (r->key_count > 0)

@@ -48,7 +48,8 @@ bool redis_is_passing(const redisReply *reply)
 
 static void tell_refusal(struct redis *r, const char *what, const char *text)
 {
-    bool starting = !r->accepted && clock_us() - r->start_us < (int64_t)REDIS_START_MS * 1000;
+    bool starting =
+        !(r->accepted && r->heard) && clock_us() - r->start_us < (int64_t)REDIS_START_MS * 1000;
     if (starting && !r->closing) {
         char fatal[FATAL_TEXT_MAX];
         snprintf(fatal, sizeof fatal,

@@ -51,7 +51,6 @@ struct redis_conn {
     const char *client;
     char address[sizeof(((struct redis_url *)0)->host) + 16]; /* "HOST:PORT" */
     struct log_id log;
-    struct log_limit limit;
     const struct redis_conn_events *events;
     void *arg;
 
@@ -139,9 +138,9 @@ static void tear_down(struct redis_conn *c)
 
 static void lost(struct redis_conn *c, const char *why)
 {
-    uint32_t suppressed;
-    if (log_limit_pass(&c->limit, clock_us(), &suppressed))
-        log_warn(&c->log, "redis.lost error=\"%s\" suppressed=%u", why, suppressed);
+    /* One line for a loss, not one for each try after it. */
+    LOG_AT(c->lost ? LOG_DEBUG : LOG_WARN, &c->log, "redis.lost address=%s error=\"%s\"",
+           c->address, why);
     if (c->state == CONN_UP && clock_us() - c->up_us > REDIS_STABLE_US)
         backoff_reset(&c->backoff);
     tear_down(c);
@@ -261,7 +260,8 @@ static bool is_unready(const redisReply *r)
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (redis_is_error_word(r, words[i]))
             return true;
-    return false;
+    static const char full[] = "ERR max number of clients";
+    return redis_is_error(r) && strncmp(r->str, full, sizeof full - 1) == 0;
 }
 
 static void refused(struct redis_conn *c, const redisReply *reply)
@@ -332,6 +332,9 @@ static void greet(struct redis_conn *c, redis_done *done, const char *const *wor
 static void start_greeting(struct redis_conn *c)
 {
     const struct redis_url *u = c->url;
+    if (c->opened)
+        METRIC_INC(c->worker->metrics.redis_reconnects_total);
+    c->opened = true;
     c->state = CONN_GREETING;
     c->reader = redisReaderCreate();
     must(c->reader != NULL);
@@ -361,6 +364,8 @@ static void deliver(struct redis_conn *c, const redisReply *reply)
     bool fatal = c->state == CONN_UP && is_fatal(reply);
     if (redis_is_error(reply) && !redis_is_error_word(reply, "NOSCRIPT"))
         METRIC_INC(c->worker->metrics.redis_errors_total);
+    if (redis_is_error(reply) && c->state == CONN_GREETING)
+        log_debug(&c->log, "redis.greeting error=\"%s\"", reply->str);
     struct pending *p = LIST_FIRST(&c->pending, struct pending, node);
     if (p == NULL && c->push) {
         c->events->on_push(reply, c->arg);
@@ -443,9 +448,6 @@ static void on_resolved(const struct net_address *to, void *arg)
         lost(c, "the host name was not found");
         return;
     }
-    if (c->opened)
-        METRIC_INC(c->worker->metrics.redis_reconnects_total);
-    c->opened = true;
     c->state = CONN_CONNECTING;
     c->io = io_connect(c->worker, to, on_io, c);
     if (c->io == NULL) {

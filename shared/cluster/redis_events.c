@@ -26,7 +26,8 @@ static void subscribe(struct redis *r, const char *channel)
 void redis_sub_up(void *arg)
 {
     struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
-    r->confirmations = 0;
+    r->subscribe_answers = 0;
+    r->ping_refused = false;
     r->events_on = r->to_on = false;
     /* Two commands: a node that may not hear requests still hears events. */
     subscribe(r, r->keys.events);
@@ -84,8 +85,9 @@ void redis_on_ping_wait(void *arg)
 
 static void on_confirmed(struct redis *r, struct slice channel)
 {
+    r->subscribe_answers++;
     if (slice_is(channel, r->keys.events)) {
-        r->events_on = true;
+        r->events_on = r->heard = true;
         redis_resync(r);
     }
     if (slice_is(channel, r->to_self)) {
@@ -127,12 +129,22 @@ static void on_request(struct redis *r, struct slice text)
     timer_stop(&r->ping_wait);
 }
 
+/* The first SUBSCRIBE is the one to events. */
+static void on_subscribe_refused(struct redis *r, const redisReply *reply)
+{
+    if (r->subscribe_answers++ > 0) {
+        log_warn(r->log, "redis.selfcheck.off error=\"%s\"", reply->str);
+        return;
+    }
+    redis_refused(r, "subscribe", reply);
+    redis_conn_drop(r->sub, "the subscription was refused");
+}
+
 void redis_sub_push(const redisReply *reply, void *arg)
 {
     struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
     if (redis_is_error(reply)) {
-        redis_refused(r, "subscribe", reply);
-        /* Without events there is still the reading every two seconds; the rights may come. */
+        on_subscribe_refused(r, reply);
         return;
     }
     struct slice kind = redis_text_at(reply, 0), channel = redis_text_at(reply, 1);

@@ -10,7 +10,8 @@
  * The Redis backend's state, shared by its files:
  *
  *   redis_backend.c   lifetime, the commands' connection coming and going, refusals
- *   redis_claims.c    acquire, renew, release, the probe at the start
+ *   redis_acquire.c   acquire, the probe at the start
+ *   redis_renew.c     renew, release
  *   redis_nodes.c     heartbeat, list of nodes, messages to nodes
  *   redis_events.c    the subscribed connection: events, requests, hearing itself
  *   redis_interest.c  look-ups and reading the watched streams again
@@ -44,6 +45,7 @@ struct redis {
     int64_t start_us;
     bool closing;
     bool accepted; /* the probe (an edge: the heartbeat) has worked once */
+    bool heard;    /* the subscription to events was confirmed once */
     bool probing, memory_checked;
 
     bool clock_known;
@@ -63,7 +65,7 @@ struct redis {
     uint64_t version; /* the change counter last seen */
 
     struct timer ping, ping_wait;
-    int confirmations; /* answers to SUBSCRIBE */
+    int subscribe_answers; /* confirmations and refusals */
     bool events_on, to_on, ping_refused, ping_heard;
 
     struct timer close;
@@ -88,15 +90,20 @@ void redis_script_args(struct redis_args *a, int key_count);
 int redis_script_send(struct redis *r, enum redis_script_id id, struct redis_args *a,
                       redis_done *done, void *arg);
 
-/* redis_claims.c */
+/* redis_acquire.c */
 void redis_acquire(void *state, const struct cluster_claim *claim, struct cluster_request *request);
+/* Acquires and releases a name of ours, to learn at the start whether we may. */
+void redis_probe(struct redis *r);
+
+/* redis_renew.c */
 void redis_release(void *state, const struct cluster_held *held, const char *why,
                    struct cluster_request *request);
+/* The words of a release; numbers may be CLUSTER_NEXT_NONE. */
+void redis_release_args(struct redis *r, const char *name, uint64_t epoch, int64_t msn, int64_t dsn,
+                        const char *why, struct redis_args *a);
 void redis_claim_changed(void *state, struct cluster_held *held);
 void redis_renew_all(struct redis *r);
 void redis_on_renew_time(void *arg);
-/* Acquires and releases a name of ours, to learn at the start whether we may. */
-void redis_probe(struct redis *r);
 
 /* redis_nodes.c */
 void redis_on_heartbeat_time(void *arg);

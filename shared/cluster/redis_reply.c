@@ -28,6 +28,9 @@ static int parse_number(const uint8_t *p, size_t n, int64_t *out)
     size_t i = negative ? 1 : 0;
     if (i == n || n - i > NUMBER_DIGITS_MAX)
         return ERR_PROTOCOL;
+    /* The reader takes no leading zero and no -0 either. */
+    if (p[i] == '0' && n > 1)
+        return ERR_PROTOCOL;
     int64_t v = 0;
     for (; i < n; i++) {
         if (p[i] < '0' || p[i] > '9')

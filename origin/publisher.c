@@ -112,8 +112,7 @@ static void run_news(struct message *m)
         [CONTENDER_WANT_KEY] = on_want_key,
     };
     struct publisher_news *n = container_of(m, struct publisher_news, m);
-    struct publisher *p = n->to;
-    OBJ_CHECK(p, PUBLISHER_MAGIC);
+    struct publisher *p = OBJ_CAST(struct publisher, n->to, PUBLISHER_MAGIC);
     if (!p->closed)
         handlers[n->news.event](p, &n->news);
     free(n);

@@ -315,8 +315,13 @@ static void test_lost_and_back(void **state)
     send_frame(&b, FRAME_KEY);
     assert_int_equal(feed()->state, FEED_LIVE);
     assert_int_equal(newest_epoch(), 200);
-    leave(&b, true);
-    expect_said("release 200 unpublished\n");
+    int64_t start_us = clock_us();
+    TURN_UNTIL(said.len > 0);
+    assert_true(clock_us() - start_us < CLAIM_FIRST_MEDIA_MS * 1000 / 2);
+    expect_said("b ended no_media\nset_lost 200 1\n");
+    leave(&b, false);
+    TURN_UNTIL(said.len > 0);
+    expect_said("release 200 lost\n");
 }
 
 static void test_back_and_lost_before_a_frame(void **state)

@@ -40,7 +40,7 @@ static void on_owner(const char *name, const struct cluster_owner *owner, void *
 {
     struct node *n = node_of(arg);
     if (n->resolve != NULL)
-        resolve_on_owner(n->resolve, name, owner);
+        resolver_on_owner(n->resolve, name, owner);
 }
 
 static void on_fenced(const char *name, uint64_t our_epoch, const struct cluster_owner *owner,
@@ -151,11 +151,12 @@ static void build_http(struct node *n)
                                                       .arg = n->api,
                                                       .on_request = api_admin_authorize});
 
+    struct http_route relay[RELAY_ROUTES];
+    relay_server_routes(n->relay, relay);
     count = 0;
     api = api_cluster_routes(&add);
     n->cluster_routes = routes_add(NULL, &count, api, add, n->api);
-    n->cluster_routes = routes_add(n->cluster_routes, &count, relay_server_routes,
-                                   relay_server_route_count, n->relay);
+    n->cluster_routes = routes_add(n->cluster_routes, &count, relay, RELAY_ROUTES, n->relay);
     n->cluster_http = http_server_new(&(struct http_server_options){
         .name = "cluster", .routes = n->cluster_routes, .route_count = count});
 }
@@ -339,8 +340,13 @@ static int node_build(struct node *n)
     n->relay = relay_server_new(&(struct relay_options){
         .workers = &n->workers, .hub = n->hub, .identity = &n->identity, .guard = n->guard});
     if (role_serves(c->node.role))
-        n->resolve = resolve_new(&(struct resolve_options){
+        n->resolve = resolver_new(&(struct resolver_options){
             .workers = &n->workers, .hub = n->hub, .cluster = n->cluster, .client = &n->client});
+    if (n->resolve != NULL) {
+        struct hub_hooks hooks;
+        resolver_hooks(n->resolve, &hooks);
+        hub_set_hooks(n->hub, &hooks);
+    }
     build_api(n);
     build_rtmp(n);
     build_http(n);
@@ -359,7 +365,7 @@ static void node_free(struct node *n)
     http_server_free(&n->admin_http);
     http_server_free(&n->cluster_http);
     api_free(&n->api);
-    resolve_free(&n->resolve);
+    resolver_free(&n->resolve);
     relay_server_free(&n->relay);
     ingest_free(&n->ingest);
     edge_free(&n->edge);

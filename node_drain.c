@@ -92,7 +92,8 @@ static void end_links(struct node *n, struct worker *w)
 
 static void drop_pulls(struct node *n, struct worker *w)
 {
-    hub_displace_all(n->hub, w, CLOSE_DRAIN);
+    if (n->resolve != NULL)
+        resolver_stop(n->resolve, w);
 }
 
 static int64_t connections_open(const struct node *n)

@@ -36,7 +36,7 @@ struct node {
     struct ingest *ingest;
     struct edge *edge;
     struct relay_server *relay;
-    struct resolve *resolve; /* NULL: this node does not pull */
+    struct resolver *resolve; /* NULL: this node does not pull */
     struct api *api;
 
     struct rtmp_server *rtmp;

@@ -54,7 +54,6 @@
     X(pulls, "Streams pulled from other nodes")                                                    \
     X(relays, "Relay connections being served")                                                    \
     X(feeds, "Streams known on a worker, replicas counted")                                        \
-    X(log_bytes, "Bytes of frames held by logs, replicas on other workers not counted")            \
     X(redis_up, "1 while the connection to Redis works")                                           \
     X(clock_offset_ms_max, "Largest clock difference to another node that was learned")            \
     X(merge_ms, "Present merging of writes, milliseconds")                                         \

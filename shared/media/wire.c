@@ -230,8 +230,10 @@ int wire_preamble(enum wire_kind kind, const struct inforce *i, int64_t wire_ms,
     struct iovec iov[WIRE_SPAN_IOV];
     for (uint32_t k = 0; i != NULL && k < i->count; k++) {
         const struct frame *f = i->frames[k];
-        /* As if it had been published with the first frame the viewer gets. */
-        wire_form(kind, f, wire_ms - f->wire_ms + shift_ms, &form);
+        /* As if it had been published with the first frame the viewer gets; but onMetaData at 0, as
+         * at the start of a file: at other times FFmpeg takes it for a subtitle. */
+        int64_t at_ms = f->kind == FRAME_DATA ? 0 : wire_ms + shift_ms;
+        wire_form(kind, f, at_ms - f->wire_ms, &form);
         int n = wire_iov(kind, &form, f, iov, WIRE_SPAN_IOV);
         if (n < 0)
             return ERR_TOO_LARGE;

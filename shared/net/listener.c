@@ -414,7 +414,7 @@ int listeners_open(struct listener_set **out, struct workers *g, const struct li
         return err;
     }
     listeners_address_text(set, text);
-    log_info(&set->log, "listen.ready name=%s address=%s", set->name, text);
+    log_debug(&set->log, "listen.open name=%s address=%s", set->name, text);
     *out = set;
     return 0;
 }

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct relay_server *relay_server_new(const struct relay_options *o)
 {
@@ -139,7 +140,7 @@ static bool read_place(const struct http_request *req, struct relay_request *q)
            number_of(req, "to", &q->to) && q->from <= q->to;
 }
 
-void relay_server_get(struct http_exchange *x, const struct http_request *req, void *arg)
+static void handle_get(struct http_exchange *x, const struct http_request *req, void *arg)
 {
     struct relay_server *s = arg;
     struct relay_request q;
@@ -161,7 +162,7 @@ void relay_server_get(struct http_exchange *x, const struct http_request *req, v
     relay_flow_open(s, x, &q);
 }
 
-void relay_server_want(struct http_exchange *x, const struct http_request *req, void *arg)
+static void handle_want(struct http_exchange *x, const struct http_request *req, void *arg)
 {
     struct relay_server *s = arg;
     struct relay_request q;
@@ -179,7 +180,7 @@ void relay_server_want(struct http_exchange *x, const struct http_request *req, 
         http_respond(x, 204, NULL, 0, slice_of(NULL, 0));
 }
 
-void relay_server_ping(struct http_exchange *x, const struct http_request *req, void *arg)
+static void handle_ping(struct http_exchange *x, const struct http_request *req, void *arg)
 {
     struct relay_server *s = arg;
     struct relay_sender sender;
@@ -191,9 +192,12 @@ void relay_server_ping(struct http_exchange *x, const struct http_request *req, 
                       json_pack("{s:s,s:s}", "node", s->o.identity->node, "instance", instance));
 }
 
-const struct http_route relay_server_routes[] = {
-    {"GET", "/relay/v1/ping", relay_server_ping},
-    {"GET", "/relay/v1/*/*", relay_server_get},
-    {"POST", "/relay/v1/*/*/want", relay_server_want},
-};
-const size_t relay_server_route_count = sizeof relay_server_routes / sizeof relay_server_routes[0];
+void relay_server_routes(struct relay_server *s, struct http_route out[RELAY_ROUTES])
+{
+    const struct http_route routes[RELAY_ROUTES] = {
+        {"GET", "/relay/v1/ping", handle_ping, s},
+        {"GET", "/relay/v1/*/*", handle_get, s},
+        {"POST", "/relay/v1/*/*/want", handle_want, s},
+    };
+    memcpy(out, routes, sizeof routes);
+}

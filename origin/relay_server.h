@@ -45,13 +45,8 @@ void relay_server_free(struct relay_server **sp);
 bool relay_server_admit(struct relay_server *s, struct http_exchange *x,
                         const struct http_request *req, struct relay_sender *sender);
 
-/* http_handlers; arg is the relay server.  Captures: APP and STREAM. */
-void relay_server_get(struct http_exchange *x, const struct http_request *req, void *arg);
-void relay_server_want(struct http_exchange *x, const struct http_request *req, void *arg);
-void relay_server_ping(struct http_exchange *x, const struct http_request *req, void *arg);
-
-/* The routes above, for an HTTP server whose arg is the relay server. */
-extern const struct http_route relay_server_routes[];
-extern const size_t relay_server_route_count;
+/* The routes above, to be put with others into an HTTP server's table. */
+#define RELAY_ROUTES 3
+void relay_server_routes(struct relay_server *s, struct http_route out[RELAY_ROUTES]);
 
 #endif

@@ -1,0 +1,477 @@
+/*
+ * What the links say becomes what the feed is told.  A run opens with its first frame: only then
+ * its first seq is known.
+ */
+#include "edge/pull.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "base/obj.h"
+#include "core/clock.h"
+#include "edge/pull_past.h"
+#include "edge/upstream.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PULL_MAGIC         0x70756c6cU
+#define PULL_WANT_EVERY_US 500000 /* between two requests for a key frame */
+#define PULL_WANT_MS       2000   /* how long one may take */
+
+struct pull {
+    uint32_t magic;
+    struct feed_source source;
+    struct feed *feed;
+    struct worker *worker;
+    const struct relay_client *client;
+    const struct pull_ops *ops;
+    void *arg;
+    struct log_id log;
+    struct upstream *current, *coming; /* coming: of a higher owner, until its first frame */
+    struct past *past;
+    struct relay_call *want;
+    int64_t want_us;
+    bool wants_past;
+    struct timer idle, hold;
+    struct task end;
+    bool ended;
+    enum pull_end why;
+};
+
+static const char *const end_names[] = {
+    [PULL_STREAM_ENDED] = "ended",
+    [PULL_LOST] = "lost",
+    [PULL_IDLE] = "idle",
+    [PULL_DISPLACED] = "displaced",
+};
+
+const char *pull_end_name(enum pull_end why)
+{
+    return end_names[why];
+}
+
+/* --- ending --- */
+
+static void release(struct pull *p)
+{
+    upstream_close(&p->current);
+    upstream_close(&p->coming);
+    past_cancel(&p->past);
+    relay_call_cancel(&p->want);
+    timer_stop(&p->idle);
+    timer_stop(&p->hold);
+}
+
+static void end(struct pull *p, enum pull_end why)
+{
+    if (p->ended)
+        return;
+    p->ended = true;
+    p->why = why;
+    release(p);
+    log_info(&p->log, "pull.end stream=%s reason=%s", p->feed->name, pull_end_name(why));
+    task_defer(p->worker, &p->end);
+}
+
+static void on_end_task(void *arg)
+{
+    struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
+    p->ops->on_end(p, p->why, p->arg);
+}
+
+static void on_idle(void *arg)
+{
+    end(OBJ_CAST(struct pull, arg, PULL_MAGIC), PULL_IDLE);
+}
+
+static void on_hold(void *arg)
+{
+    struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
+    feed_end(p->feed, CLOSE_SOURCE_LOST);
+    end(p, PULL_LOST);
+}
+
+/* --- the past --- */
+
+static void on_past(struct past_block *block, void *arg)
+{
+    struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
+    const struct run *run = log_newest(p->feed->log);
+    p->past = NULL;
+    if (block->count == 0 || run == NULL || run->epoch != block->epoch)
+        return;
+    size_t count = block->count;
+    block->count = 0;
+    int err = feed_prepend(p->feed, block->inforce, block->frames, count);
+    log_info(&p->log, "pull.past stream=%s frames=%zu error=\"%s\"", p->feed->name, count,
+             err_text(err));
+}
+
+static void ask_past(struct pull *p)
+{
+    const struct run *run = log_newest(p->feed->log);
+    if (!p->wants_past || p->past != NULL || p->current == NULL || !p->current->up || run == NULL ||
+        run->first == 1 || run->first == run->next || run->epoch != p->current->run.epoch)
+        return;
+    p->wants_past = false;
+    const struct past_options o = {
+        .client = p->client,
+        .owner = &p->current->owner,
+        .name = p->feed->name,
+        .epoch = run->epoch,
+        .to = run->first - 1,
+        .bytes_max = p->feed->log->limits.window_bytes,
+    };
+    p->past = past_start(p->worker, &o, on_past, p);
+}
+
+/* --- frames --- */
+
+/* Below, at or above 0 as the link's run is lower than, the same as or higher than the feed's. */
+static int compare(const struct upstream *u, const struct run *run)
+{
+    if (u->run.epoch != run->epoch)
+        return u->run.epoch < run->epoch ? -1 : 1;
+    uint64_t ours = run->origin != NULL ? run->origin->instance : u->run.origin->instance;
+    return (u->run.origin->instance > ours) - (u->run.origin->instance < ours);
+}
+
+/* A lower run is taken only on the directory's steady word. */
+static bool is_stale(const struct pull *p, const struct upstream *u)
+{
+    const struct run *run = log_newest(p->feed->log);
+    if (run != NULL && compare(u, run) < 0)
+        return !u->owner.regressed;
+    return u->run.epoch < u->owner.epoch;
+}
+
+static void tell_lost(struct pull *p, const struct upstream *u)
+{
+    if (u->run.lost)
+        feed_lost(p->feed);
+    else
+        feed_resumed(p->feed);
+}
+
+static void open_run(struct pull *p, const struct upstream *u, uint64_t seq)
+{
+    feed_open_run(p->feed, u->run.epoch, seq, u->run.wall_us, u->run.inforce);
+    feed_set_origin(p->feed, u->run.origin);
+    log_info(&p->log, "pull.run stream=%s node=%s epoch=%" PRIu64 " seq=%" PRIu64, p->feed->name,
+             u->owner.node, u->run.epoch, seq);
+}
+
+/* Makes the feed's newest run the link's, with room for `seq` or a later one next. */
+static int begin_run(struct pull *p, const struct upstream *u, uint64_t seq)
+{
+    const struct run *run = log_newest(p->feed->log);
+    if (is_stale(p, u))
+        return ERR_RANGE;
+    int order = run != NULL ? compare(u, run) : 1;
+    bool same = order == 0 && !run->ended;
+    /* What the log cannot go on with: a lower run, the same number by another process, or a run
+     * that was given up here and lives on there. */
+    if (run != NULL && !same && u->run.epoch <= run->epoch)
+        feed_reset(p->feed);
+    if (!same)
+        open_run(p, u, seq);
+    else if (seq > run->next)
+        feed_restart(p->feed, seq, u->run.inforce);
+    tell_lost(p, u);
+    return 0;
+}
+
+/* The first frame of a higher owner: from now on it is the source. */
+static void promote(struct pull *p, struct upstream *u)
+{
+    if (u != p->coming)
+        return;
+    upstream_close(&p->current);
+    p->current = p->coming;
+    p->coming = NULL;
+    timer_stop(&p->hold);
+}
+
+static int on_frame(struct upstream *u, struct frame **f, void *arg)
+{
+    struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
+    if (u->fresh) {
+        int err = begin_run(p, u, (*f)->seq);
+        if (err < 0)
+            return err;
+        promote(p, u);
+    }
+    const struct run *run = log_newest(p->feed->log);
+    if ((*f)->seq > run->next)
+        return ERR_PROTOCOL;
+    if ((*f)->seq < run->next)
+        return 0; /* held already: the link began before our place */
+    feed_append(p->feed, *f);
+    *f = NULL;
+    ask_past(p);
+    return 0;
+}
+
+/* --- states --- */
+
+/* Told by the owner itself, not by a node between. */
+static void tell_owner(struct pull *p, struct upstream *u)
+{
+    const struct run_origin *o = u->run.origin;
+    struct cluster_owner owner = u->owner;
+    owner.epoch = u->run.epoch;
+    owner.instance = o->instance;
+    owner.found = true;
+    owner.lost = u->run.lost;
+    owner.from_directory = owner.regressed = false;
+    if (strcmp(o->path, owner.node) != 0 || !cluster_owner_higher(&owner, &u->owner))
+        return;
+    u->owner.epoch = owner.epoch;
+    u->owner.instance = owner.instance;
+    p->ops->on_owner(p, &owner, p->arg);
+}
+
+static int on_state(struct upstream *u, void *arg)
+{
+    struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
+    struct run *run = log_newest(p->feed->log);
+    if (is_stale(p, u))
+        return ERR_RANGE;
+    tell_owner(p, u);
+    if (u != p->current)
+        return 0;
+    timer_stop(&p->hold);
+    if (run == NULL || run->ended || compare(u, run) != 0)
+        return 0;
+    if (!run_origin_equal(run->origin, u->run.origin))
+        feed_set_origin(p->feed, u->run.origin);
+    tell_lost(p, u);
+    return 0;
+}
+
+/* --- losing the link --- */
+
+/* The present link is of no use: a coming one takes its place before it has delivered. */
+static void give_way(struct pull *p)
+{
+    if (p->coming == NULL)
+        return;
+    upstream_close(&p->current);
+    p->current = p->coming;
+    p->coming = NULL;
+}
+
+static void hold_viewers(struct pull *p)
+{
+    feed_lost(p->feed);
+    if (p->feed->state == FEED_LOST && !timer_is_set(&p->hold))
+        timer_set_ms(&p->hold, p->worker->config->viewer.hold_ms);
+}
+
+static void on_down(struct upstream *u, enum close_reason why, void *arg)
+{
+    struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
+    if (u == p->current) {
+        give_way(p);
+        hold_viewers(p);
+    }
+    p->ops->on_down(p, p->arg);
+}
+
+static enum close_reason end_reason(enum relay_end_reason reason, struct slice text)
+{
+    if (reason == RELAY_END_KICKED)
+        return CLOSE_KICKED;
+    return slice_is(text, close_reason_name(CLOSE_SOURCE_LOST)) ? CLOSE_SOURCE_LOST
+                                                                : CLOSE_UNPUBLISHED;
+}
+
+static void on_over(struct upstream *u, enum relay_end_reason reason, struct slice text, void *arg)
+{
+    struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
+    bool moved = reason == RELAY_END_MOVED || reason == RELAY_END_DRAIN;
+    if (u == p->current && (moved || p->coming != NULL)) {
+        upstream_retry(u);
+        on_down(u, CLOSE_FENCED, p);
+        return;
+    }
+    if (u == p->coming && (moved || p->current->up)) {
+        upstream_retry(u);
+        return;
+    }
+    if (log_newest(p->feed->log) != NULL)
+        feed_end(p->feed, end_reason(reason, text));
+    end(p, PULL_STREAM_ENDED);
+}
+
+static bool place(const struct upstream *u, uint64_t *epoch, uint64_t *seq, void *arg)
+{
+    const struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
+    const struct run *run = log_newest(p->feed->log);
+    uint64_t wanted = u->run.epoch > u->owner.epoch ? u->run.epoch : u->owner.epoch;
+    if (run == NULL || run->ended || wanted < run->epoch)
+        return false;
+    *epoch = wanted;
+    *seq = wanted == run->epoch ? run->next : 1; /* a run that follows is wanted whole */
+    return true;
+}
+
+static const struct upstream_ops upstream_ops = {on_state, on_frame, on_over, on_down, place};
+
+static struct upstream *link_to(struct pull *p, const struct cluster_owner *owner)
+{
+    return upstream_open(p->worker, p->client, p->feed->name, owner, &upstream_ops, p);
+}
+
+/* --- the feed's wishes --- */
+
+static void on_displaced(struct feed_source *s, enum close_reason why)
+{
+    end(container_of(s, struct pull, source), PULL_DISPLACED);
+}
+
+static void on_wanted(struct feed_source *s, bool wanted)
+{
+    struct pull *p = container_of(s, struct pull, source);
+    if (p->ended)
+        return;
+    if (wanted)
+        timer_stop(&p->idle);
+    else
+        timer_set_ms(&p->idle, p->worker->config->stream.idle_pull_ms);
+}
+
+static void on_want_end(enum close_reason why, void *owner)
+{
+    struct pull *p = OBJ_CAST(struct pull, owner, PULL_MAGIC);
+    p->want = NULL;
+}
+
+static void on_want_key(struct feed_source *s)
+{
+    static const struct relay_call_ops ops = {.on_end = on_want_end};
+    struct pull *p = container_of(s, struct pull, source);
+    int64_t now_us = clock_us();
+    if (p->ended || p->want != NULL || !p->current->up || now_us - p->want_us < PULL_WANT_EVERY_US)
+        return;
+    char target[RELAY_CALL_TARGET_MAX];
+    snprintf(target, sizeof target, "/relay/v1/%s/want", p->feed->name);
+    const struct relay_call_options o = {
+        .address = p->current->owner.address,
+        .peer = p->current->owner.node,
+        .method = "POST",
+        .target = target,
+        .body = slice_text("{\"key\":true}"),
+        .head_deadline_ms = PULL_WANT_MS,
+        .idle_ms = PULL_WANT_MS,
+    };
+    p->want_us = now_us;
+    p->want = relay_call_start(p->worker, p->client, &o, &ops, p);
+}
+
+static void on_want_past(struct feed_source *s)
+{
+    struct pull *p = container_of(s, struct pull, source);
+    if (p->ended)
+        return;
+    p->wants_past = true;
+    ask_past(p);
+}
+
+/* --- for the resolver --- */
+
+struct pull *pull_open(struct feed *f, const struct relay_client *client,
+                       const struct cluster_owner *owner, const struct pull_ops *ops, void *arg)
+{
+    static const struct feed_source_ops source_ops = {on_displaced, on_wanted, on_want_key,
+                                                      on_want_past};
+    struct pull *p = xcalloc(1, sizeof *p);
+    p->magic = PULL_MAGIC;
+    p->source = (struct feed_source){.ops = &source_ops, .kind = "pull"};
+    p->feed = f;
+    p->worker = f->worker;
+    p->client = client;
+    p->ops = ops;
+    p->arg = arg;
+    p->log = (struct log_id){"pull", p->worker->index, log_new_id()};
+    p->want_us = -PULL_WANT_EVERY_US;
+    timer_init(&p->idle, p->worker, "pull.idle", on_idle, p);
+    timer_init(&p->hold, p->worker, "pull.hold", on_hold, p);
+    task_init(&p->end, on_end_task, p);
+    timer_set_ms(&p->idle, p->worker->config->stream.idle_pull_ms);
+    p->current = link_to(p, owner);
+    METRIC_ADD(p->worker->metrics.pulls, 1);
+    log_info(&p->log, "pull.start stream=%s node=%s addr=%s epoch=%" PRIu64, f->name, owner->node,
+             owner->address, owner->epoch);
+    if (f->state == FEED_LIVE || f->state == FEED_LOST)
+        hold_viewers(p);
+    feed_attach_source(f, &p->source);
+    return p;
+}
+
+void pull_free(struct pull **pp)
+{
+    struct pull *p = *pp;
+    *pp = NULL;
+    if (p == NULL)
+        return;
+    OBJ_CHECK(p, PULL_MAGIC);
+    p->ended = true;
+    release(p);
+    METRIC_ADD(p->worker->metrics.pulls, -1);
+    timer_fini(&p->idle);
+    timer_fini(&p->hold);
+    task_cancel(&p->end);
+    feed_detach_source(&p->source);
+    OBJ_POISON(p);
+    free(p);
+}
+
+bool pull_is_linked(const struct pull *p)
+{
+    return !p->ended && (p->current->up || (p->coming != NULL && p->coming->up));
+}
+
+void pull_tell_owner(struct pull *p)
+{
+    if (pull_is_linked(p))
+        p->ops->on_owner(p, &p->current->owner, p->arg);
+}
+
+static void follow(struct pull *p, const struct cluster_owner *owner)
+{
+    log_info(&p->log, "pull.follow stream=%s node=%s addr=%s epoch=%" PRIu64, p->feed->name,
+             owner->node, owner->address, owner->epoch);
+    upstream_close(&p->coming);
+    if (p->current->up) {
+        p->coming = link_to(p, owner);
+        return;
+    }
+    upstream_close(&p->current);
+    p->current = link_to(p, owner);
+}
+
+/* The same process has the stream again: the link that we have will tell. */
+static bool is_linked_to(const struct upstream *u, const struct cluster_owner *owner)
+{
+    return u->up && u->owner.instance == owner->instance && strcmp(u->owner.node, owner->node) == 0;
+}
+
+void pull_offer(struct pull *p, const struct cluster_owner *owner)
+{
+    if (p->ended)
+        return;
+    struct upstream *u = p->coming != NULL ? p->coming : p->current;
+    if (cluster_owner_higher(owner, &u->owner)) {
+        if (!is_linked_to(u, owner))
+            follow(p, owner);
+    } else if (cluster_owner_higher(&u->owner, owner)) {
+        if (owner->regressed && !pull_is_linked(p))
+            follow(p, owner);
+    } else {
+        must(slice_copy(slice_text(owner->address), u->owner.address, sizeof u->owner.address));
+    }
+}

@@ -1,0 +1,169 @@
+#include "edge/pull_past.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "base/obj.h"
+#include "edge/relay_frames.h"
+#include "media/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PAST_MAGIC    0x70617374U
+#define PAST_ROOM_MIN 64
+
+struct past {
+    uint32_t magic;
+    struct relay_call *call;
+    past_done *done;
+    void *arg;
+    struct past_block block;
+    size_t room, bytes, bytes_max;
+    uint64_t to;
+    bool has_state, complete;
+};
+
+static void past_free(struct past *p)
+{
+    relay_call_cancel(&p->call);
+    for (size_t i = 0; i < p->block.count; i++)
+        frame_unref(&p->block.frames[i]);
+    free(p->block.frames);
+    inforce_unref(&p->block.inforce);
+    OBJ_POISON(p);
+    free(p);
+}
+
+static void drop_frames(struct past_block *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        frame_unref(&b->frames[i]);
+    b->count = 0;
+}
+
+static void on_end(enum close_reason why, void *owner)
+{
+    struct past *p = OBJ_CAST(struct past, owner, PAST_MAGIC);
+    p->call = NULL;
+    if (!p->complete)
+        drop_frames(&p->block);
+    p->done(&p->block, p->arg);
+    past_free(p);
+}
+
+static int take_state(struct past *p, struct slice payload)
+{
+    struct relay_state *s = xcalloc(1, sizeof *s);
+    int err = relay_state_decode(payload, s);
+    if (err == 0 && s->epoch != p->block.epoch)
+        err = ERR_RANGE;
+    if (err == 0 && !p->has_state)
+        err = relay_inforce_new(s, &p->block.inforce);
+    p->has_state = true;
+    free(s);
+    return err;
+}
+
+static int take_frame(struct past *p, const struct relay_record *rec)
+{
+    struct past_block *b = &p->block;
+    struct frame *f;
+    if (!p->has_state || rec->seq > p->to || b->count == LOG_FRAMES_MAX ||
+        (b->count > 0 && rec->seq != b->frames[b->count - 1]->seq + 1))
+        return ERR_PROTOCOL;
+    p->bytes += sizeof *f + rec->payload.len;
+    if (p->bytes > p->bytes_max)
+        return ERR_TOO_LARGE;
+    int err = relay_frame_new(rec, &f);
+    if (err < 0)
+        return err;
+    if (b->count == p->room) {
+        p->room = p->room > 0 ? p->room * 2 : PAST_ROOM_MIN;
+        b->frames = xrealloc(b->frames, p->room * sizeof b->frames[0]);
+    }
+    b->frames[b->count++] = f;
+    p->complete = f->seq == p->to;
+    return 0;
+}
+
+static int take_record(struct past *p, const struct relay_record *rec)
+{
+    switch (rec->type) {
+    case RELAY_STATE:
+        return take_state(p, rec->payload);
+    case RELAY_FRAME:
+        return take_frame(p, rec);
+    case RELAY_GAP:
+        return ERR_RANGE;
+    case RELAY_UNKNOWN:
+    case RELAY_KEEPALIVE:
+    case RELAY_END:
+        break;
+    }
+    return 0;
+}
+
+static void on_head(struct relay_call *c, int status, void *owner)
+{
+    struct past *p = OBJ_CAST(struct past, owner, PAST_MAGIC);
+    p->complete = false;
+    if (status == 200)
+        return;
+    relay_call_cancel(&p->call);
+    on_end(CLOSE_NOT_FOUND, p);
+}
+
+static ssize_t on_body(struct relay_call *c, struct slice bytes, void *owner)
+{
+    struct past *p = OBJ_CAST(struct past, owner, PAST_MAGIC);
+    size_t used = 0;
+    for (;;) {
+        struct relay_record rec;
+        ssize_t n = relay_record_read(bytes.p + used, bytes.len - used, &rec);
+        if (n == 0)
+            return (ssize_t)used;
+        int err = n < 0 ? (int)n : take_record(p, &rec);
+        if (err < 0) {
+            p->complete = false;
+            return err; /* ends the call, and so this */
+        }
+        used += (size_t)n;
+    }
+}
+
+struct past *past_start(struct worker *w, const struct past_options *o, past_done *done, void *arg)
+{
+    static const struct relay_call_ops ops = {on_head, on_body, on_end};
+    char target[RELAY_CALL_TARGET_MAX];
+    int n = snprintf(target, sizeof target, "/relay/v1/%s?epoch=%" PRIu64 "&from=1&to=%" PRIu64,
+                     o->name, o->epoch, o->to);
+    must(n > 0 && (size_t)n < sizeof target);
+    const struct relay_call_options call = {
+        .address = o->owner->address,
+        .peer = o->owner->node,
+        .method = "GET",
+        .target = target,
+        .head_deadline_ms = PAST_HEAD_MS,
+        .idle_ms = PAST_IDLE_MS,
+        .unread_max = RELAY_RECORD_MAX,
+    };
+    struct past *p = xcalloc(1, sizeof *p);
+    p->magic = PAST_MAGIC;
+    p->done = done;
+    p->arg = arg;
+    p->block.epoch = o->epoch;
+    p->to = o->to;
+    p->bytes_max = o->bytes_max;
+    p->call = relay_call_start(w, o->client, &call, &ops, p);
+    return p;
+}
+
+void past_cancel(struct past **pp)
+{
+    struct past *p = *pp;
+    *pp = NULL;
+    if (p != NULL)
+        past_free(OBJ_CAST(struct past, p, PAST_MAGIC));
+}

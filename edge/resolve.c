@@ -1,0 +1,342 @@
+/*
+ *   hub: wanted ──▶ resolution ──watch, look up──▶ cluster ──owner──▶ pull
+ *                       ▲  └─ directory away ─▶ ask_nodes ──┘
+ *                       └──────── cluster events ──────────
+ *
+ * A resolution lives on the name's home worker from the first reader until nobody reads and the
+ * pull has been idle for its time.  It holds the feed.
+ */
+#include "edge/resolve.h"
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "base/obj.h"
+#include "core/clock.h"
+#include "edge/ask_nodes.h"
+#include "edge/negative.h"
+#include "edge/pull.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RESOLVER_MAGIC   0x7265736fU
+#define RESOLUTION_MAGIC 0x7265736eU
+
+/* What one worker has; only that worker touches it. */
+struct local {
+    struct map *resolutions; /* by name */
+    struct negative *negative;
+    bool stopped;
+};
+
+struct resolver {
+    uint32_t magic;
+    struct resolver_options o;
+    struct local *locals; /* by worker index */
+};
+
+struct resolution {
+    uint32_t magic;
+    struct resolver *resolver;
+    struct worker *worker;
+    struct feed *feed; /* held */
+    struct log_id log;
+    struct pull *pull;
+    struct ask *ask;
+    struct timer again;
+    int64_t not_before_us; /* no look-up before this */
+    bool wanted, looking;
+};
+
+static void look_up(struct resolution *s);
+static void consider(struct resolution *s, const struct cluster_owner *owner);
+
+static struct local *local_of(const struct resolver *r, const struct worker *w)
+{
+    return &r->locals[w->index];
+}
+
+static struct resolution *find(const struct resolver *r, const struct worker *w, const char *name)
+{
+    return map_get(local_of(r, w)->resolutions, name);
+}
+
+static bool needs_source(const struct resolution *s)
+{
+    return s->wanted && s->feed->source == NULL;
+}
+
+/* The name goes out of the table first: a hook that comes from here must not find it. */
+static void drop(struct resolution *s)
+{
+    map_take(local_of(s->resolver, s->worker)->resolutions, s->feed->name);
+    cluster_unwatch(s->resolver->o.cluster, s->feed->name);
+    ask_cancel(&s->ask);
+    timer_fini(&s->again);
+    pull_free(&s->pull);
+    feed_release(&s->feed);
+    OBJ_POISON(s);
+    free(s);
+}
+
+static void drop_if_unused(struct resolution *s)
+{
+    if (!s->wanted && s->pull == NULL)
+        drop(s);
+}
+
+/* --- the pull --- */
+
+static void on_pull_down(struct pull *p, void *arg)
+{
+    look_up(OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC));
+}
+
+static void on_pull_owner(struct pull *p, const struct cluster_owner *owner, void *arg)
+{
+    struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
+    cluster_learn(s->resolver->o.cluster, s->feed->name, owner);
+}
+
+static void on_pull_end(struct pull *p, enum pull_end why, void *arg)
+{
+    struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
+    /* What would be kept grows old: who comes next must not be given it. */
+    if (why == PULL_IDLE)
+        feed_reset(s->feed);
+    else
+        s->not_before_us = clock_us() + RESOLVE_AGAIN_MS * 1000;
+    pull_free(&s->pull);
+    drop_if_unused(s);
+}
+
+static void start_pull(struct resolution *s, const struct cluster_owner *owner)
+{
+    static const struct pull_ops ops = {on_pull_down, on_pull_owner, on_pull_end};
+    if (!hub_has_memory(s->resolver->o.hub)) {
+        log_warn(&s->log, "pull.refused stream=%s reason=memory", s->feed->name);
+        return;
+    }
+    timer_stop(&s->again);
+    s->pull = pull_open(s->feed, s->resolver->o.client, owner, &ops, s);
+}
+
+/* --- who has it --- */
+
+static bool is_self(const struct resolution *s, const struct cluster_owner *owner)
+{
+    const struct relay_identity *self = s->resolver->o.client->self;
+    return owner->instance == self->instance || strcmp(owner->node, self->node) == 0;
+}
+
+/* Lower than what we have had, or the very run that its owner ended. */
+static bool is_over(const struct resolution *s, const struct cluster_owner *owner)
+{
+    const struct feed *f = s->feed;
+    const struct run *run = log_newest(f->log);
+    if (owner->regressed || run == NULL || owner->epoch > run->epoch)
+        return false;
+    return owner->epoch < run->epoch || (f->state == FEED_ENDED && f->why != CLOSE_SOURCE_LOST);
+}
+
+static void consider(struct resolution *s, const struct cluster_owner *owner)
+{
+    if (!owner->found || is_self(s, owner))
+        return;
+    if (s->pull != NULL)
+        pull_offer(s->pull, owner);
+    else if (needs_source(s) && !is_over(s, owner))
+        start_pull(s, owner);
+}
+
+static void on_asked(const struct cluster_owner *owner, void *arg)
+{
+    struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
+    s->ask = NULL;
+    consider(s, owner);
+}
+
+struct lookup {
+    struct resolver *resolver;
+    struct worker *worker;
+    char name[NAME_STREAM_MAX + 1];
+};
+
+static void on_looked_up(const struct cluster_owner *owner, void *arg)
+{
+    struct lookup *l = arg;
+    const struct resolver *r = l->resolver;
+    struct resolution *s = find(r, l->worker, l->name);
+    bool away = !owner->from_directory || !cluster_is_up(r->o.cluster);
+    if (!owner->found && !away)
+        negative_put(local_of(r, l->worker)->negative, l->name, clock_us());
+    if (s != NULL) {
+        s->looking = false;
+        consider(s, owner);
+        bool unlinked = s->pull == NULL ? needs_source(s) : !pull_is_linked(s->pull);
+        if (away && unlinked && s->ask == NULL)
+            s->ask = ask_nodes(l->worker, r->o.cluster, r->o.client, l->name, on_asked, s);
+    }
+    free(l);
+}
+
+/* Asks the cluster, but not more often than not_before_us allows; while a source is missing it is
+ * asked again and again. */
+static void look_up(struct resolution *s)
+{
+    int64_t wait_us = s->not_before_us - clock_us();
+    if (needs_source(s))
+        timer_set_us(&s->again, wait_us > 0 ? wait_us : RESOLVE_AGAIN_MS * 1000);
+    if (wait_us > 0 || s->looking)
+        return;
+    struct lookup *l = xcalloc(1, sizeof *l);
+    l->resolver = s->resolver;
+    l->worker = s->worker;
+    must(slice_copy(slice_text(s->feed->name), l->name, sizeof l->name));
+    s->looking = true;
+    METRIC_INC(s->worker->metrics.lookups_total);
+    cluster_lookup(s->resolver->o.cluster, s->worker, s->feed->name, on_looked_up, l);
+}
+
+static void on_again(void *arg)
+{
+    struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
+    if (needs_source(s))
+        look_up(s);
+}
+
+/* --- the hub's hooks --- */
+
+static struct resolution *resolution_new(struct resolver *r, struct feed *f)
+{
+    struct resolution *s = xcalloc(1, sizeof *s);
+    struct local *local = local_of(r, f->worker);
+    int64_t until_us;
+    s->magic = RESOLUTION_MAGIC;
+    s->resolver = r;
+    s->worker = f->worker;
+    s->feed = feed_hold(r->o.hub, f->worker, f->name);
+    s->log = (struct log_id){"resolve", f->worker->index, 0};
+    timer_init(&s->again, f->worker, "edge.resolve", on_again, s);
+    if (negative_has(local->negative, f->name, clock_us(), &until_us)) {
+        METRIC_INC(f->worker->metrics.lookup_negative_hits_total);
+        s->not_before_us = until_us;
+    }
+    map_put(local->resolutions, f->name, s);
+    cluster_watch(r->o.cluster, f->name);
+    return s;
+}
+
+static void on_wanted(struct feed *f, void *arg)
+{
+    struct resolver *r = OBJ_CAST(struct resolver, arg, RESOLVER_MAGIC);
+    if (local_of(r, f->worker)->stopped)
+        return;
+    struct resolution *s = find(r, f->worker, f->name);
+    if (s == NULL)
+        s = resolution_new(r, f);
+    s->wanted = true;
+    look_up(s);
+}
+
+static void on_unwanted(struct feed *f, void *arg)
+{
+    struct resolver *r = OBJ_CAST(struct resolver, arg, RESOLVER_MAGIC);
+    struct resolution *s = find(r, f->worker, f->name);
+    if (s == NULL)
+        return;
+    s->wanted = false;
+    timer_stop(&s->again);
+    drop_if_unused(s);
+}
+
+void resolver_hooks(struct resolver *r, struct hub_hooks *out)
+{
+    *out = (struct hub_hooks){on_wanted, on_unwanted, r};
+}
+
+/* --- the cluster's events --- */
+
+struct news {
+    struct message m;
+    struct resolver *resolver;
+    struct worker *home;
+    struct cluster_owner owner;
+    char name[NAME_STREAM_MAX + 1];
+};
+
+/* Told by the directory while the higher owner still delivers. */
+static bool is_refuted(const struct resolution *s, const struct cluster_owner *owner)
+{
+    return owner->regressed && s->pull != NULL && pull_is_linked(s->pull);
+}
+
+static void on_news(struct message *m)
+{
+    struct news *n = container_of(m, struct news, m);
+    struct resolution *s = find(n->resolver, n->home, n->name);
+    if (s != NULL && is_refuted(s, &n->owner))
+        pull_tell_owner(s->pull);
+    else if (s != NULL)
+        consider(s, &n->owner);
+    free(n);
+}
+
+void resolver_on_owner(struct resolver *r, const char *name, const struct cluster_owner *owner)
+{
+    struct worker *home = hub_home(r->o.hub, name);
+    if (home == NULL || !owner->found)
+        return; /* an expired key never stops a source that sends */
+    struct news *n = xcalloc(1, sizeof *n);
+    n->m.run = on_news;
+    n->resolver = r;
+    n->home = home;
+    n->owner = *owner;
+    must(slice_copy(slice_text(name), n->name, sizeof n->name));
+    worker_post(home, &n->m);
+}
+
+/* --- life --- */
+
+struct resolver *resolver_new(const struct resolver_options *o)
+{
+    struct resolver *r = xcalloc(1, sizeof *r);
+    r->magic = RESOLVER_MAGIC;
+    r->o = *o;
+    r->locals = xcalloc((size_t)o->workers->count, sizeof r->locals[0]);
+    for (int i = 0; i < o->workers->count; i++) {
+        r->locals[i].resolutions = map_new();
+        r->locals[i].negative = negative_new(RESOLVE_NEGATIVE_MAX, RESOLVE_NEGATIVE_MS * 1000);
+    }
+    return r;
+}
+
+static void drop_one(const char *name, void *value, void *arg)
+{
+    drop(OBJ_CAST(struct resolution, value, RESOLUTION_MAGIC));
+}
+
+void resolver_stop(struct resolver *r, struct worker *w)
+{
+    struct local *local = local_of(r, w);
+    local->stopped = true;
+    map_each(local->resolutions, drop_one, NULL);
+}
+
+void resolver_free(struct resolver **rp)
+{
+    struct resolver *r = *rp;
+    *rp = NULL;
+    if (r == NULL)
+        return;
+    OBJ_CHECK(r, RESOLVER_MAGIC);
+    for (int i = 0; i < r->o.workers->count; i++) {
+        resolver_stop(r, &r->o.workers->workers[i]);
+        map_free(&r->locals[i].resolutions);
+        negative_free(&r->locals[i].negative);
+    }
+    free(r->locals);
+    OBJ_POISON(r);
+    free(r);
+}

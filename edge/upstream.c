@@ -1,0 +1,315 @@
+/*
+ * request -> answer's body -> records -> states and frames to the owner; anything wrong -> the
+ * connection is dropped and, after a wait, the request is made again from the place we are at.
+ */
+#include "edge/upstream.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "base/obj.h"
+#include "edge/relay_frames.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define UPSTREAM_MAGIC 0x75707374U
+
+/* --- losing and trying again --- */
+
+static void forget_run(struct upstream *u)
+{
+    inforce_unref(&u->run.inforce);
+    run_origin_unref(&u->run.origin);
+    u->run = (struct upstream_run){0};
+}
+
+static void drop_call(struct upstream *u)
+{
+    relay_call_cancel(&u->call);
+    u->up = false;
+    u->next_seq = 0;
+}
+
+static int64_t wait_ms(struct upstream *u, enum close_reason why)
+{
+    int64_t ms = backoff_next_ms(&u->backoff);
+    if (why == CLOSE_LOOP)
+        return UPSTREAM_MAX_MS;
+    bool refused = u->status >= 400;
+    return refused && ms < UPSTREAM_REFUSED_MS ? UPSTREAM_REFUSED_MS : ms;
+}
+
+static void fail(struct upstream *u, enum close_reason why)
+{
+    bool was_up = u->up;
+    drop_call(u);
+    int64_t ms = wait_ms(u, why);
+    log_info(&u->log, "upstream.down stream=%s node=%s reason=%s status=%d again_ms=%" PRId64,
+             u->name, u->owner.node, close_reason_name(why), was_up ? 0 : u->status, ms);
+    timer_set_ms(&u->again, ms);
+    u->ops->on_down(u, why, u->arg);
+}
+
+void upstream_retry(struct upstream *u)
+{
+    if (!timer_is_set(&u->again))
+        timer_set_ms(&u->again, wait_ms(u, CLOSE_FINISHED));
+}
+
+/* --- records --- */
+
+/* The path names the nodes from the owner to the sender: with us in it, we would feed ourselves. */
+static bool has_passed_us(const struct upstream *u, struct slice path)
+{
+    while (path.len > 0)
+        if (slice_is(slice_cut(path, ',', &path, NULL), u->client->self->node))
+            return true;
+    return false;
+}
+
+static struct run_origin *origin_of(const struct relay_state *s)
+{
+    const struct run_origin like = {.instance = s->instance,
+                                    .segment_ms = s->segment_ms,
+                                    .part_ms = s->part_ms,
+                                    .window_segments = s->window_segments};
+    return run_origin_new(&like, s->path);
+}
+
+static void take_numbers(struct upstream *u, const struct relay_state *s)
+{
+    struct run_origin *origin = origin_of(s);
+    u->run.lost = s->lost;
+    u->run.wall_us = s->has_date_base ? s->date_base_us : 0;
+    if (run_origin_equal(origin, u->run.origin)) {
+        run_origin_unref(&origin);
+        return;
+    }
+    run_origin_unref(&u->run.origin);
+    u->run.origin = origin;
+}
+
+static int take_state(struct upstream *u, const struct relay_state *s)
+{
+    bool same = u->up && s->epoch == u->run.epoch;
+    if (u->up && s->epoch < u->run.epoch)
+        return ERR_RANGE;
+    if (!same) {
+        struct inforce *inforce;
+        int err = relay_inforce_new(s, &inforce);
+        if (err < 0)
+            return err;
+        forget_run(u);
+        u->run.epoch = s->epoch;
+        u->run.inforce = inforce;
+        u->next_seq = 0;
+        u->fresh = true;
+    }
+    take_numbers(u, s);
+    u->up = true;
+    return u->ops->on_state(u, u->arg);
+}
+
+static int on_state(struct upstream *u, struct slice payload)
+{
+    struct relay_state *s = xcalloc(1, sizeof *s);
+    int err = relay_state_decode(payload, s);
+    if (err == 0 && has_passed_us(u, s->path)) {
+        free(s);
+        log_warn(&u->log, "upstream.loop stream=%s node=%s", u->name, u->owner.node);
+        fail(u, CLOSE_LOOP);
+        return 0;
+    }
+    if (err == 0)
+        err = take_state(u, s);
+    free(s);
+    return err;
+}
+
+static int on_frame(struct upstream *u, const struct relay_record *rec)
+{
+    struct frame *f;
+    if (!u->up || (u->next_seq != 0 && rec->seq != u->next_seq))
+        return ERR_PROTOCOL;
+    int err = relay_frame_new(rec, &f);
+    if (err < 0)
+        return err;
+    u->next_seq = rec->seq + 1;
+    err = u->ops->on_frame(u, &f, u->arg);
+    frame_unref(&f);
+    if (err == 0 && !u->closed) {
+        u->fresh = false;
+        backoff_reset(&u->backoff);
+        METRIC_INC(u->worker->metrics.frames_pulled_total);
+    }
+    return err;
+}
+
+static int on_end(struct upstream *u, struct slice payload)
+{
+    struct relay_end end;
+    int err = relay_end_decode(payload, &end);
+    if (err < 0)
+        return err;
+    log_info(&u->log, "upstream.end stream=%s node=%s reason=%d text=%.*s", u->name, u->owner.node,
+             end.reason, SLICE_ARG(end.text));
+    bool known = end.reason >= RELAY_END_STREAM && end.reason <= RELAY_END_KICKED;
+    drop_call(u);
+    u->ops->on_over(u, known ? (enum relay_end_reason)end.reason : RELAY_END_STREAM, end.text,
+                    u->arg);
+    return 0;
+}
+
+static int on_record(struct upstream *u, const struct relay_record *rec)
+{
+    switch (rec->type) {
+    case RELAY_STATE:
+        return on_state(u, rec->payload);
+    case RELAY_FRAME:
+        return on_frame(u, rec);
+    case RELAY_END:
+        return on_end(u, rec->payload);
+    case RELAY_GAP:
+        u->anew = true;
+        fail(u, CLOSE_GAP);
+        return 0;
+    case RELAY_KEEPALIVE:
+    case RELAY_UNKNOWN:
+        break;
+    }
+    return 0;
+}
+
+/* --- the call --- */
+
+static enum close_reason refusal(int status)
+{
+    static const struct {
+        int status;
+        enum close_reason why;
+    } table[] = {{401, CLOSE_AUTH}, {403, CLOSE_AUTH}, {404, CLOSE_NOT_FOUND}, {508, CLOSE_LOOP}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (table[i].status == status)
+            return table[i].why;
+    return CLOSE_REFUSED;
+}
+
+static void on_head(struct relay_call *c, int status, void *owner)
+{
+    struct upstream *u = OBJ_CAST(struct upstream, owner, UPSTREAM_MAGIC);
+    u->status = status;
+    if (status == 508)
+        log_warn(&u->log, "upstream.loop stream=%s node=%s", u->name, u->owner.node);
+    if (status != 200)
+        fail(u, refusal(status));
+}
+
+/* A record may end the link, or close it: then the rest is nobody's. */
+static ssize_t on_body(struct relay_call *c, struct slice bytes, void *owner)
+{
+    struct upstream *u = OBJ_CAST(struct upstream, owner, UPSTREAM_MAGIC);
+    size_t used = 0;
+    while (!u->closed && u->call == c) {
+        struct relay_record rec;
+        ssize_t n = relay_record_read(bytes.p + used, bytes.len - used, &rec);
+        if (n == 0)
+            return (ssize_t)used;
+        int err = n < 0 ? (int)n : on_record(u, &rec);
+        if (err < 0 && !u->closed && u->call == c) {
+            log_warn(&u->log, "upstream.refused stream=%s node=%s error=\"%s\"", u->name,
+                     u->owner.node, err_text(err));
+            fail(u, CLOSE_BAD_INPUT);
+        }
+        used += n > 0 ? (size_t)n : 0;
+    }
+    return (ssize_t)bytes.len;
+}
+
+static void on_call_end(enum close_reason why, void *owner)
+{
+    struct upstream *u = OBJ_CAST(struct upstream, owner, UPSTREAM_MAGIC);
+    u->call = NULL;
+    fail(u, why);
+}
+
+static void target_of(struct upstream *u, char out[RELAY_CALL_TARGET_MAX])
+{
+    uint64_t epoch, seq;
+    bool resumes = !u->anew && u->ops->place(u, &epoch, &seq, u->arg);
+    int n = snprintf(out, RELAY_CALL_TARGET_MAX, "/relay/v1/%s", u->name);
+    if (resumes)
+        n += snprintf(out + n, RELAY_CALL_TARGET_MAX - (size_t)n, "?from=%" PRIu64 ".%" PRIu64,
+                      epoch, seq);
+    must(n < RELAY_CALL_TARGET_MAX);
+    u->anew = false;
+}
+
+static void connect_now(void *arg)
+{
+    static const struct relay_call_ops ops = {on_head, on_body, on_call_end};
+    struct upstream *u = OBJ_CAST(struct upstream, arg, UPSTREAM_MAGIC);
+    char target[RELAY_CALL_TARGET_MAX];
+    target_of(u, target);
+    const struct relay_call_options o = {
+        .address = u->owner.address,
+        .peer = u->owner.node,
+        .method = "GET",
+        .target = target,
+        .head_deadline_ms = UPSTREAM_HEAD_MS,
+        .idle_ms = UPSTREAM_DEAD_MS,
+        .unread_max = RELAY_RECORD_MAX,
+    };
+    u->status = 0;
+    if (u->tried)
+        METRIC_INC(u->worker->metrics.pull_reconnects_total);
+    else
+        METRIC_INC(u->worker->metrics.pulls_total);
+    u->tried = true;
+    log_debug(&u->log, "upstream.connect node=%s addr=%s target=%s", u->owner.node,
+              u->owner.address, target);
+    u->call = relay_call_start(u->worker, u->client, &o, &ops, u);
+}
+
+static void upstream_free(void *arg)
+{
+    struct upstream *u = OBJ_CAST(struct upstream, arg, UPSTREAM_MAGIC);
+    timer_fini(&u->again);
+    forget_run(u);
+    OBJ_POISON(u);
+    free(u);
+}
+
+struct upstream *upstream_open(struct worker *w, const struct relay_client *client,
+                               const char *name, const struct cluster_owner *owner,
+                               const struct upstream_ops *ops, void *arg)
+{
+    struct upstream *u = xcalloc(1, sizeof *u);
+    u->magic = UPSTREAM_MAGIC;
+    u->worker = w;
+    u->client = client;
+    u->ops = ops;
+    u->arg = arg;
+    u->log = (struct log_id){"upstream", w->index, log_new_id()};
+    u->owner = *owner;
+    must(slice_copy(slice_text(name), u->name, sizeof u->name));
+    backoff_init(&u->backoff, UPSTREAM_STEP_MS, UPSTREAM_MAX_MS);
+    timer_init(&u->again, w, "upstream.connect", connect_now, u);
+    task_init(&u->reap, upstream_free, u);
+    timer_set_ms(&u->again, backoff_next_ms(&u->backoff));
+    return u;
+}
+
+void upstream_close(struct upstream **up)
+{
+    struct upstream *u = *up;
+    *up = NULL;
+    if (u == NULL)
+        return;
+    OBJ_CHECK(u, UPSTREAM_MAGIC);
+    u->closed = true;
+    drop_call(u);
+    timer_stop(&u->again);
+    task_defer(u->worker, &u->reap);
+}

@@ -26,23 +26,25 @@ static uint8_t *read_all(const char *path, size_t *len)
     return bytes;
 }
 
+/* Frames count from the first key frame on, which is sent at once: what came before it would only
+ * put off the moment when players see something. */
 static void add(struct flv_file *f, const struct flv_tag *tag)
 {
     struct flv_packet packets[FLV_PACKETS_MAX];
-    if ((tag->type != FLV_TAG_AUDIO && tag->type != FLV_TAG_VIDEO) || tag->body.len == 0)
+    if ((tag->type != FLV_TAG_AUDIO && tag->type != FLV_TAG_VIDEO) || tag->body.len == 0 ||
+        flv_packets(tag->type, tag->body, packets) < 1)
         return;
-    bool config = flv_packets(tag->type, tag->body, packets) > 0 && packets[0].class == FLV_CONFIG;
-    f->entries[f->count++] = (struct flv_entry){tag->type, config, tag->timestamp_ms, tag->body};
-    if (f->round_ms < tag->timestamp_ms + FRAME_STEP_MS)
-        f->round_ms = tag->timestamp_ms + FRAME_STEP_MS;
-}
-
-static bool has_frames(const struct flv_file *f)
-{
-    for (size_t i = 0; i < f->count; i++)
-        if (!f->entries[i].config)
-            return true;
-    return false;
+    bool config = packets[0].class == FLV_CONFIG;
+    if (!f->begun && packets[0].class == FLV_FRAMES && packets[0].frame_type == FLV_FRAME_KEY) {
+        f->begun = true;
+        f->first_ms = tag->timestamp_ms;
+    }
+    if (!f->begun && !config)
+        return;
+    uint32_t at_ms = config && !f->begun ? 0 : tag->timestamp_ms - f->first_ms;
+    f->entries[f->count++] = (struct flv_entry){tag->type, config, at_ms, tag->body};
+    if (f->round_ms < at_ms + FRAME_STEP_MS)
+        f->round_ms = at_ms + FRAME_STEP_MS;
 }
 
 int flv_file_open(struct flv_file *f, const char *path)
@@ -62,7 +64,7 @@ int flv_file_open(struct flv_file *f, const char *path)
         if (n > 0)
             add(f, &tag);
     }
-    if (has_frames(f))
+    if (f->begun)
         return 0;
     flv_file_close(f);
     return ERR_PROTOCOL;

@@ -19,10 +19,12 @@ struct flv_file {
     uint8_t *bytes;
     struct flv_entry *entries;
     size_t count;
+    bool begun;        /* a key frame was there */
+    uint32_t first_ms; /* its timestamp in the file; here it is 0 */
     uint32_t round_ms; /* from one round's first timestamp to the next one's */
 };
 
-/* 0, ERR_IO, or ERR_PROTOCOL when it is no FLV file or holds no media. */
+/* 0, ERR_IO, or ERR_PROTOCOL when it is no FLV file or holds no key frame. */
 int flv_file_open(struct flv_file *f, const char *path);
 void flv_file_close(struct flv_file *f);
 

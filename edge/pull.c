@@ -148,12 +148,18 @@ static bool is_stale(const struct pull *p, const struct upstream *u)
     return u->run.epoch < u->owner.epoch;
 }
 
+/* The owner decides how long it waits for its publisher, but not for ever: it may have been fenced
+ * and know no better. */
 static void tell_lost(struct pull *p, const struct upstream *u)
 {
-    if (u->run.lost)
-        feed_lost(p->feed);
-    else
+    const struct config *c = p->worker->config;
+    timer_stop(&p->hold);
+    if (!u->run.lost) {
         feed_resumed(p->feed);
+        return;
+    }
+    feed_lost(p->feed);
+    timer_set_ms(&p->hold, c->stream.lost_ms + c->viewer.hold_ms);
 }
 
 static void open_run(struct pull *p, const struct upstream *u, uint64_t seq)
@@ -192,7 +198,6 @@ static void promote(struct pull *p, struct upstream *u)
     upstream_close(&p->current);
     p->current = p->coming;
     p->coming = NULL;
-    timer_stop(&p->hold);
 }
 
 static int on_frame(struct upstream *u, struct frame **f, void *arg)

@@ -242,6 +242,7 @@ static void a_lost_publisher_is_told_on(void **state)
 {
     struct world *w = *state;
     w->f.config.viewer.hold_ms = 1;
+    w->f.config.stream.lost_ms = 5000;
     start(w);
     feed_lost(w->a.feed);
     TURN_UNTIL(&w->f, w->feed->state == FEED_LOST);
@@ -249,6 +250,11 @@ static void a_lost_publisher_is_told_on(void **state)
     TURN_UNTIL(&w->f, w->feed->state == FEED_LIVE);
     assert_int_equal(w->seen.ends, 0); /* the owner decides how long it waits for its publisher */
     assert_int_equal(w->seen.downs, 0);
+    w->f.config.stream.lost_ms = 50;
+    feed_lost(w->a.feed); /* but it may not wait for ever */
+    TURN_UNTIL(&w->f, w->seen.ends == 1);
+    assert_int_equal(w->seen.why, PULL_LOST);
+    assert_int_equal(w->feed->state, FEED_ENDED);
 }
 
 static void an_owner_that_stays_away_ends_it(void **state)

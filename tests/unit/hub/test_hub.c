@@ -85,7 +85,7 @@ struct probe {
     struct feed_reader reader;
     pthread_mutex_t mutex;
     pthread_cond_t cond;
-    uint64_t epoch, next, first;
+    uint64_t epoch, next, first, instance;
     int64_t shift_ms;
     enum feed_state state;
     bool ended;
@@ -102,6 +102,7 @@ static void look(struct feed_reader *r)
         p->first = run->first;
         p->next = run->next;
         p->shift_ms = run->shift_ms;
+        p->instance = run->origin != NULL ? run->origin->instance : 0;
     }
     pthread_cond_broadcast(&p->cond);
     pthread_mutex_unlock(&p->mutex);
@@ -274,6 +275,70 @@ static void a_replica_comes_and_goes(void **state)
     on_worker(n, 0, leave, &keep);
 }
 
+static void pull_from(struct node *n, struct worker *w, void *arg)
+{
+    struct run_origin *origin =
+        run_origin_new(&(struct run_origin){.instance = 7}, slice_text(arg));
+    struct feed *f = feed_hold(n->hub, w, "live/a");
+    feed_set_origin(f, origin);
+    run_origin_unref(&origin);
+    feed_release(&f);
+}
+
+static void restart(struct node *n, struct worker *w, void *arg)
+{
+    struct feed *f = feed_hold(n->hub, w, "live/a");
+    feed_restart(f, *(const uint64_t *)arg, NULL);
+    feed_release(&f);
+}
+
+static void reset(struct node *n, struct worker *w, void *arg)
+{
+    struct feed *f = feed_hold(n->hub, w, "live/a");
+    feed_reset(f);
+    feed_release(&f);
+}
+
+static bool saw_first(const struct probe *p, uint64_t want)
+{
+    return p->first == want;
+}
+static bool saw_instance(const struct probe *p, uint64_t want)
+{
+    return p->instance == want;
+}
+
+static void what_a_pull_does_reaches_replicas(void **state)
+{
+    struct node *n = *state;
+    assert_int_equal(workers_start(&n->group), 0);
+    struct probe home, far, late;
+    probe_init(&home);
+    probe_init(&far);
+    probe_init(&late);
+    on_worker(n, 0, join, &home);
+    on_worker(n, 1, join, &far);
+    on_worker(n, 0, fill, &(struct fill){1000, 1, 30, true});
+    on_worker(n, 0, pull_from, (char[]){"o1"});
+    wait_until(&home, saw_instance, 7);
+    wait_until(&far, saw_instance, 7);
+    on_worker(n, 0, restart, &(uint64_t){101});
+    on_worker(n, 0, fill, &(struct fill){1000, 101, 30, false});
+    wait_until(&far, saw_next, 131);
+    wait_until(&far, saw_first, 101);
+    on_worker(n, 0, reset, NULL);
+    wait_until(&far, saw_state, FEED_EMPTY);
+    on_worker(n, 0, fill, &(struct fill){500, 1, 30, true}); /* a lower one, even */
+    wait_until(&far, saw_epoch, 500);
+    wait_until(&far, saw_instance, 0);
+    on_worker(n, 0, pull_from, (char[]){"o1"});
+    on_worker(n, 1, leave, &far);
+    on_worker(n, 1, join, &late); /* by the snapshot, if the replica has gone */
+    wait_until(&late, saw_instance, 7);
+    on_worker(n, 0, leave, &home);
+    on_worker(n, 1, leave, &late);
+}
+
 struct asked {
     int wanted, unwanted;
 };
@@ -366,6 +431,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_name_has_one_home, setup, teardown),
         cmocka_unit_test_setup_teardown(a_replica_follows_its_home, setup, teardown),
         cmocka_unit_test_setup_teardown(a_replica_comes_and_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_pull_does_reaches_replicas, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wanted_stream_looks_for_a_source, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

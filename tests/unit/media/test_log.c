@@ -205,6 +205,29 @@ static void shrinking_leaves_the_newest_group(void **state)
     log_free(&l);
 }
 
+static void a_run_goes_on_after_a_hole(void **state)
+{
+    struct log *l = log_new(&roomy);
+    struct run *r = log_open_run(l, 1, 1, NULL);
+    uint64_t seq = 1;
+    append_video(l, &seq, 60);
+    uint64_t change = l->change;
+    log_restart(l, 101, NULL);
+    assert_true(l->change > change);
+    assert_int_equal(r->first, 101);
+    assert_int_equal(r->next, 101);
+    assert_int_equal(r->key_count, 0);
+    assert_int_equal(l->bytes, 0);
+    seq = 101;
+    append_video(l, &seq, 30);
+    assert_int_equal(run_newest_key(r)->seq, 126);
+    assert_int_equal(run_frame(r, 101)->seq, 101);
+    log_clear(l);
+    assert_null(log_newest(l));
+    log_open_run(l, 1, 1, NULL); /* whatever the epoch was */
+    log_free(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +243,7 @@ int main(void)
         cmocka_unit_test_teardown(tracks_are_counted_and_bounded, nothing_is_left),
         cmocka_unit_test_teardown(the_past_goes_in_front, nothing_is_left),
         cmocka_unit_test_teardown(shrinking_leaves_the_newest_group, nothing_is_left),
+        cmocka_unit_test_teardown(a_run_goes_on_after_a_hole, nothing_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -151,12 +151,14 @@ static void build_http(struct node *n)
                                                       .arg = n->api,
                                                       .on_request = api_admin_authorize});
 
-    struct http_route relay[RELAY_ROUTES];
+    struct http_route relay[RELAY_ROUTES], yield[YIELD_ROUTES];
     relay_server_routes(n->relay, relay);
+    yield_routes(&n->yield, yield);
     count = 0;
     api = api_cluster_routes(&add);
     n->cluster_routes = routes_add(NULL, &count, api, add, n->api);
     n->cluster_routes = routes_add(n->cluster_routes, &count, relay, RELAY_ROUTES, n->relay);
+    n->cluster_routes = routes_add(n->cluster_routes, &count, yield, YIELD_ROUTES, &n->yield);
     n->cluster_http = http_server_new(&(struct http_server_options){
         .name = "cluster", .routes = n->cluster_routes, .route_count = count});
 }
@@ -339,6 +341,8 @@ static int node_build(struct node *n)
     n->ingest = ingest_new(&n->workers, n->hub, n->cluster);
     n->relay = relay_server_new(&(struct relay_options){
         .workers = &n->workers, .hub = n->hub, .identity = &n->identity, .guard = n->guard});
+    n->yield = (struct yield){n->ingest, n->relay, &n->client};
+    ingest_set_asker(n->ingest, yield_ask, &n->yield);
     if (role_serves(c->node.role))
         n->resolve = resolver_new(&(struct resolver_options){
             .workers = &n->workers, .hub = n->hub, .cluster = n->cluster, .client = &n->client});
@@ -356,21 +360,21 @@ static int node_build(struct node *n)
 /* After the workers have stopped; also of a node that was built in part. */
 static void node_free(struct node *n)
 {
-    listeners_free(&n->rtmp_port);
-    listeners_free(&n->http_port);
-    listeners_free(&n->admin_port);
-    listeners_free(&n->cluster_port);
     rtmp_server_free(&n->rtmp);
     http_server_free(&n->public_http);
     http_server_free(&n->admin_http);
     http_server_free(&n->cluster_http);
+    listeners_free(&n->rtmp_port);
+    listeners_free(&n->http_port);
+    listeners_free(&n->admin_port);
+    listeners_free(&n->cluster_port);
     api_free(&n->api);
-    resolver_free(&n->resolve);
     relay_server_free(&n->relay);
-    ingest_free(&n->ingest);
+    ingest_free(&n->ingest); /* a feed it leaves may still ask the resolver */
+    resolver_free(&n->resolve);
     edge_free(&n->edge);
-    cluster_free(&n->cluster);
     hub_free(&n->hub);
+    cluster_free(&n->cluster);
     relay_offsets_free(&n->offsets);
     relay_guard_free(&n->guard);
     workers_fini(&n->workers);

@@ -10,6 +10,7 @@
 #include "net/rtmp_session.h"
 #include "origin/publisher.h"
 #include "origin/relay_server.h"
+#include "origin/yield.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -36,6 +37,7 @@ struct node {
     struct ingest *ingest;
     struct edge *edge;
     struct relay_server *relay;
+    struct yield yield;
     struct resolver *resolve; /* NULL: this node does not pull */
     struct api *api;
 

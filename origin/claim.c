@@ -222,6 +222,7 @@ static void append_frames(struct claim *cl, struct frame **frames, size_t count)
 {
     if (cl->state == CLAIM_OPEN) {
         feed_open_run(cl->feed, cl->epoch, 1, clock_wall_us(), NULL);
+        cl->tracks = 0;
         set_state(cl, CLAIM_LIVE);
     }
     struct run *run = log_newest(cl->feed->log);
@@ -233,6 +234,11 @@ static void append_frames(struct claim *cl, struct frame **frames, size_t count)
     }
     if (media)
         note_media(cl);
+    if (run->track_count != cl->tracks) {
+        cl->tracks = run->track_count;
+        cluster_set_next(cl->table->cluster, cl->name, cl->epoch, CLUSTER_NEXT_NONE,
+                         CLUSTER_NEXT_NONE, (int)cl->tracks);
+    }
 }
 
 void contender_frames(struct contender *c, struct frame **frames, size_t count)

@@ -19,6 +19,7 @@ struct claim {
     uint64_t epoch;          /* unless NONE */
     struct contender *owner; /* OPEN and LIVE */
     bool media_seen;         /* from the owner */
+    uint32_t tracks;         /* as the cluster was told */
     int64_t last_media_us;   /* clock_us of its last media, at first of the grant */
     struct timer watch;      /* OPEN, LIVE: the owner is silent; LOST: it does not come back */
 

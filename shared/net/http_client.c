@@ -234,6 +234,13 @@ static void timed_out(struct http_call *c)
         call_end(c, CLOSE_TIMEOUT);
 }
 
+static enum close_reason reason_of(int err)
+{
+    if (err == ERR_TOO_LARGE)
+        return CLOSE_BAD_INPUT;
+    return err == ERR_REFUSED ? CLOSE_REFUSED : CLOSE_IO_ERROR;
+}
+
 static void on_io(struct io *io, enum io_event ev, void *owner)
 {
     struct http_call *c = OBJ_CAST(struct http_call, owner, CALL_MAGIC);
@@ -249,7 +256,7 @@ static void on_io(struct io *io, enum io_event ev, void *owner)
         timed_out(c);
         break;
     case IO_FAILED:
-        call_end(c, io_error(io) == ERR_TOO_LARGE ? CLOSE_BAD_INPUT : CLOSE_IO_ERROR);
+        call_end(c, reason_of(io_error(io)));
         break;
     case IO_CONNECTED:
     case IO_DRAINED:

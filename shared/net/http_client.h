@@ -17,7 +17,8 @@ struct http_call_ops {
     /* Body bytes; returns how many were consumed, the rest comes again with what follows, negative
      * ends the call with CLOSE_BAD_INPUT. */
     ssize_t (*on_body)(struct http_call *c, struct slice bytes, void *owner);
-    /* The last call: FINISHED when the answer was complete, else why not. */
+    /* The last call: FINISHED when the answer was complete, else why not (REFUSED: nobody listens
+     * there). */
     void (*on_end)(struct http_call *c, enum close_reason why, void *owner);
 };
 

@@ -62,6 +62,8 @@ redis.call('HSET', KEYS[1], 'node', ARGV[1], 'instance', ARGV[2], 'session', ARG
 redis.call('PEXPIRE', KEYS[1], ARGV[7])
 if following[1] then redis.call('PEXPIRE', KEYS[4], ARGV[14]) end
 local v = redis.call('INCR', KEYS[3])
-redis.call('PUBLISH', ARGV[11], cjson.encode({v = v, t = 'own', stream = ARGV[12], node = ARGV[1],
-  instance = ARGV[2], epoch = granted, addr = ARGV[5]}))
+-- Written out, since cjson escapes the slash; names and addresses have nothing to escape.
+redis.call('PUBLISH', ARGV[11], string.format(
+  '{"v":%d,"t":"own","stream":"%s","node":"%s","instance":"%s","epoch":"%s","addr":"%s"}',
+  v, ARGV[12], ARGV[1], ARGV[2], granted, ARGV[5]))
 return answer('OK', granted, 0)

@@ -12,6 +12,8 @@ if ARGV[8] ~= '' then
   redis.call('PEXPIRE', KEYS[3], ARGV[10])
 end
 local v = redis.call('INCR', KEYS[2])
-redis.call('PUBLISH', ARGV[3], cjson.encode({v = v, t = 'end', stream = ARGV[4], node = ARGV[6],
-  instance = ARGV[1], epoch = ARGV[2], addr = ARGV[7], why = ARGV[5]}))
+-- Written out, since cjson escapes the slash; names and addresses have nothing to escape.
+redis.call('PUBLISH', ARGV[3], string.format(
+  '{"v":%d,"t":"end","stream":"%s","node":"%s","instance":"%s","epoch":"%s","addr":"%s","why":"%s"}',
+  v, ARGV[4], ARGV[6], ARGV[1], ARGV[2], ARGV[7], ARGV[5]))
 return 1

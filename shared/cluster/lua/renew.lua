@@ -22,8 +22,10 @@ local function restore(key, a)
     'lease_ms', lease)
   redis.call('PEXPIRE', key, lease)
   local v = redis.call('INCR', KEYS[1])
-  redis.call('PUBLISH', ARGV[5], cjson.encode({v = v, t = 'own', stream = a.name, node = node,
-    instance = instance, epoch = a.epoch, addr = addr}))
+  -- Written out, since cjson escapes the slash; names and addresses have nothing to escape.
+  redis.call('PUBLISH', ARGV[5], string.format(
+    '{"v":%d,"t":"own","stream":"%s","node":"%s","instance":"%s","epoch":"%s","addr":"%s"}',
+    v, a.name, node, instance, a.epoch, addr))
 end
 
 for i = 1, (#KEYS - 1) / 2 do

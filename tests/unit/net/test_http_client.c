@@ -246,7 +246,7 @@ static void nobody_there(void **state)
     close(tcp_listen(&port));
     start(d, port, "GET", "/", "");
     TURN_UNTIL(&d->f, d->ends == 1);
-    assert_int_equal(d->why, CLOSE_IO_ERROR);
+    assert_int_equal(d->why, CLOSE_REFUSED);
     assert_int_equal(d->heads, 0);
 }
 

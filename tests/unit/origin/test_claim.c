@@ -83,6 +83,11 @@ void cluster_set_lost(struct cluster *c, const char *name, uint64_t epoch, bool 
     note("set_lost %d %d\n", (int)epoch, lost);
 }
 
+void cluster_set_next(struct cluster *c, const char *name, uint64_t epoch, int64_t msn, int64_t dsn,
+                      int tracks)
+{
+}
+
 void cluster_release(struct cluster *c, const char *name, uint64_t epoch, const char *why,
                      struct worker *caller, void (*done)(void *arg), void *arg)
 {

@@ -1,0 +1,120 @@
+/*
+ * Streams as JSON, ours and those that other nodes told.
+ */
+#include "admin/api_internal.h"
+
+#include "base/must.h"
+#include "core/json.h"
+#include "proto/flv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char *const viewer_names[] = {
+    [VIEWER_RTMP] = "rtmp",
+    [VIEWER_FLV] = "flv",
+    [VIEWER_HLS] = "hls",
+    [VIEWER_WHEP] = "whep",
+};
+_Static_assert(sizeof viewer_names / sizeof viewer_names[0] == API_VIEWER_KINDS,
+               "every kind of viewer has a name");
+
+static const char *const track_kinds[] = {
+    [FRAME_VIDEO] = "video",
+    [FRAME_AUDIO] = "audio",
+    [FRAME_DATA] = "data",
+};
+
+json_t *api_viewers_json(const int64_t viewers[API_VIEWER_KINDS])
+{
+    json_t *out = json_object();
+    for (int i = 0; i < API_VIEWER_KINDS; i++)
+        must(json_object_set_new(out, viewer_names[i], json_integer(viewers[i])) == 0);
+    return out;
+}
+
+static json_t *tracks_json(const struct api_stream *s)
+{
+    json_t *out = json_array();
+    for (uint32_t i = 0; i < s->track_count; i++) {
+        const struct log_track *t = &s->tracks[i];
+        json_t *track =
+            json_pack("{s:i,s:s,s:s,s:I}", "id", (int)t->id, "kind", track_kinds[t->kind], "codec",
+                      flv_codec_name(t->codec), "frames", (json_int_t)t->frames);
+        must(json_array_append_new(out, track) == 0);
+    }
+    return out;
+}
+
+json_t *api_row_json(const struct api_stream *s)
+{
+    char epoch[24]; /* as text: readers that know doubles only would round it */
+    snprintf(epoch, sizeof epoch, "%" PRIu64, s->epoch);
+    json_t *row = json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:I,s:I}", "name", s->name, "owner", s->owner,
+                            "epoch", epoch, "local", s->local, "tracks", tracks_json(s), "viewers",
+                            api_viewers_json(s->viewers), "bitrate_bps", (json_int_t)s->bitrate_bps,
+                            "age_ms", (json_int_t)s->age_ms);
+    must(row != NULL);
+    return row;
+}
+
+json_t *api_rows_json(const struct api_stream *rows, size_t count)
+{
+    json_t *out = json_array();
+    for (size_t i = 0; i < count; i++)
+        must(json_array_append_new(out, api_row_json(&rows[i])) == 0);
+    return out;
+}
+
+/* --- rows of other nodes --- */
+
+static const struct {
+    const char *key;
+    json_type type;
+} row_members[] = {
+    {"name", JSON_STRING},         {"owner", JSON_STRING},   {"epoch", JSON_STRING},
+    {"local", JSON_STRING},        {"tracks", JSON_ARRAY},   {"viewers", JSON_OBJECT},
+    {"bitrate_bps", JSON_INTEGER}, {"age_ms", JSON_INTEGER},
+};
+
+static struct slice member_text(const json_t *row, const char *key)
+{
+    const json_t *value = json_object_get(row, key);
+    return slice_of(json_string_value(value), json_string_length(value));
+}
+
+static bool members_ok(const json_t *row)
+{
+    char name[NAME_STREAM_MAX + 1];
+    uint64_t epoch;
+    struct slice owner = member_text(row, "owner");
+    return name_stream_of(member_text(row, "name"), name) == 0 &&
+           (owner.len == 0 || name_node_ok(owner)) &&
+           slice_u64(member_text(row, "epoch"), UINT64_MAX, &epoch) == 0;
+}
+
+json_t *api_row_accept(struct slice text)
+{
+    json_t *told = json_parse(text);
+    json_t *row = json_object();
+    bool ok = json_is_object(told);
+    for (size_t i = 0; i < sizeof row_members / sizeof row_members[0] && ok; i++) {
+        json_t *value = json_object_get(told, row_members[i].key);
+        ok = value != NULL && json_typeof(value) == row_members[i].type &&
+             json_object_set(row, row_members[i].key, value) == 0;
+    }
+    json_decref(told);
+    if (ok && members_ok(row))
+        return row;
+    json_decref(row);
+    return NULL;
+}
+
+void api_row_viewers(const json_t *row, int64_t out[API_VIEWER_KINDS])
+{
+    const json_t *viewers = json_object_get(row, "viewers");
+    for (int i = 0; i < API_VIEWER_KINDS; i++) {
+        int64_t n = json_integer_value(json_object_get(viewers, viewer_names[i]));
+        out[i] = n > 0 && n < INT32_MAX ? n : 0;
+    }
+}

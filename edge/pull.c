@@ -2,44 +2,16 @@
  * What the links say becomes what the feed is told.  A run opens with its first frame: only then
  * its first seq is known.
  */
-#include "edge/pull.h"
+#include "edge/pull_internal.h"
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/must.h"
 #include "base/obj.h"
-#include "core/clock.h"
-#include "edge/pull_past.h"
-#include "edge/upstream.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define PULL_MAGIC         0x70756c6cU
-#define PULL_WANT_EVERY_US 500000 /* between two requests for a key frame */
-#define PULL_WANT_MS       2000   /* how long one may take */
-
-struct pull {
-    uint32_t magic;
-    struct feed_source source;
-    struct feed *feed;
-    struct worker *worker;
-    const struct relay_client *client;
-    const struct pull_ops *ops;
-    void *arg;
-    struct log_id log;
-    struct upstream *current, *coming; /* coming: of a higher owner, until its first frame */
-    struct past *past;
-    struct relay_call *want;
-    int64_t want_us;
-    bool wants_past;
-    struct timer idle, hold;
-    struct task end;
-    bool ended;
-    enum pull_end why;
-};
 
 static const char *const end_names[] = {
     [PULL_STREAM_ENDED] = "ended",
@@ -92,40 +64,6 @@ static void on_hold(void *arg)
     struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
     feed_end(p->feed, CLOSE_SOURCE_LOST);
     end(p, PULL_LOST);
-}
-
-/* --- the past --- */
-
-static void on_past(struct past_block *block, void *arg)
-{
-    struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
-    const struct run *run = log_newest(p->feed->log);
-    p->past = NULL;
-    if (block->count == 0 || run == NULL || run->epoch != block->epoch)
-        return;
-    size_t count = block->count;
-    block->count = 0;
-    int err = feed_prepend(p->feed, block->inforce, block->frames, count);
-    log_info(&p->log, "pull.past stream=%s frames=%zu error=\"%s\"", p->feed->name, count,
-             err_text(err));
-}
-
-static void ask_past(struct pull *p)
-{
-    const struct run *run = log_newest(p->feed->log);
-    if (!p->wants_past || p->past != NULL || p->current == NULL || !p->current->up || run == NULL ||
-        run->first == 1 || run->first == run->next || run->epoch != p->current->run.epoch)
-        return;
-    p->wants_past = false;
-    const struct past_options o = {
-        .client = p->client,
-        .owner = &p->current->owner,
-        .name = p->feed->name,
-        .epoch = run->epoch,
-        .to = run->first - 1,
-        .bytes_max = p->feed->log->limits.window_bytes,
-    };
-    p->past = past_start(p->worker, &o, on_past, p);
 }
 
 /* --- frames --- */
@@ -216,7 +154,7 @@ static int on_frame(struct upstream *u, struct frame **f, void *arg)
         return 0; /* held already: the link began before our place */
     feed_append(p->feed, *f);
     *f = NULL;
-    ask_past(p);
+    pull_ask_past(p);
     return 0;
 }
 
@@ -349,50 +287,13 @@ static void on_wanted(struct feed_source *s, bool wanted)
         timer_set_ms(&p->idle, p->worker->config->stream.idle_pull_ms);
 }
 
-static void on_want_end(enum close_reason why, void *owner)
-{
-    struct pull *p = OBJ_CAST(struct pull, owner, PULL_MAGIC);
-    p->want = NULL;
-}
-
-static void on_want_key(struct feed_source *s)
-{
-    static const struct relay_call_ops ops = {.on_end = on_want_end};
-    struct pull *p = container_of(s, struct pull, source);
-    int64_t now_us = clock_us();
-    if (p->ended || p->want != NULL || !p->current->up || now_us - p->want_us < PULL_WANT_EVERY_US)
-        return;
-    char target[RELAY_CALL_TARGET_MAX];
-    snprintf(target, sizeof target, "/relay/v1/%s/want", p->feed->name);
-    const struct relay_call_options o = {
-        .address = p->current->owner.address,
-        .peer = p->current->owner.node,
-        .method = "POST",
-        .target = target,
-        .body = slice_text("{\"key\":true}"),
-        .head_deadline_ms = PULL_WANT_MS,
-        .idle_ms = PULL_WANT_MS,
-    };
-    p->want_us = now_us;
-    p->want = relay_call_start(p->worker, p->client, &o, &ops, p);
-}
-
-static void on_want_past(struct feed_source *s)
-{
-    struct pull *p = container_of(s, struct pull, source);
-    if (p->ended)
-        return;
-    p->wants_past = true;
-    ask_past(p);
-}
-
 /* --- for the resolver --- */
 
 struct pull *pull_open(struct feed *f, const struct relay_client *client,
                        const struct cluster_owner *owner, const struct pull_ops *ops, void *arg)
 {
-    static const struct feed_source_ops source_ops = {on_displaced, on_wanted, on_want_key,
-                                                      on_want_past};
+    static const struct feed_source_ops source_ops = {on_displaced, on_wanted, pull_want_key,
+                                                      pull_want_past};
     struct pull *p = xcalloc(1, sizeof *p);
     p->magic = PULL_MAGIC;
     p->source = (struct feed_source){.ops = &source_ops, .kind = "pull"};
@@ -402,7 +303,6 @@ struct pull *pull_open(struct feed *f, const struct relay_client *client,
     p->ops = ops;
     p->arg = arg;
     p->log = (struct log_id){"pull", p->worker->index, log_new_id()};
-    p->want_us = -PULL_WANT_EVERY_US;
     timer_init(&p->idle, p->worker, "pull.idle", on_idle, p);
     timer_init(&p->hold, p->worker, "pull.hold", on_hold, p);
     task_init(&p->end, on_end_task, p);

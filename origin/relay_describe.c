@@ -1,3 +1,4 @@
+/* What goes between the frames of a flow: states, ends, gaps. */
 #include "origin/relay_internal.h"
 
 #include "base/err.h"
@@ -111,4 +112,64 @@ int relay_describe(const struct relay_server *s, const struct feed *f, const str
     buf_fini(&payload);
     free(st);
     return err;
+}
+
+void relay_add(struct buf *out, enum relay_type type, struct slice payload)
+{
+    struct relay_record rec = {.type = type, .payload = payload};
+    /* Only a peer that takes nothing for very long fills it; it is found out by other means. */
+    (void)relay_record_append(out, &rec);
+}
+
+static uint8_t end_reason(enum close_reason why)
+{
+    switch (why) {
+    case CLOSE_FENCED:
+    case CLOSE_NAME_TAKEN:
+        return RELAY_END_MOVED;
+    case CLOSE_DRAIN:
+        return RELAY_END_DRAIN;
+    case CLOSE_KICKED:
+        return RELAY_END_KICKED;
+    case CLOSE_PEER_CLOSED:
+    case CLOSE_UNPUBLISHED:
+    case CLOSE_FINISHED:
+    case CLOSE_BAD_INPUT:
+    case CLOSE_TOO_SLOW:
+    case CLOSE_STALLED:
+    case CLOSE_TIMEOUT:
+    case CLOSE_IO_ERROR:
+    case CLOSE_NO_MEDIA:
+    case CLOSE_NOT_FOUND:
+    case CLOSE_REFUSED:
+    case CLOSE_AUTH:
+    case CLOSE_SOURCE_LOST:
+    case CLOSE_GAP:
+    case CLOSE_IDLE:
+    case CLOSE_OVERLOAD:
+    case CLOSE_LOOP:
+    case CLOSE_INTERNAL:
+    case CLOSE_REASON_COUNT:
+        break;
+    }
+    return RELAY_END_STREAM;
+}
+
+void relay_add_end(struct buf *out, enum close_reason why)
+{
+    uint8_t room[1 + 4 + RELAY_END_TEXT_MAX];
+    struct wr w = wr_init(room, sizeof room);
+    struct relay_end end = {end_reason(why), slice_text(close_reason_name(why))};
+    relay_end_write(&w, &end);
+    must(!w.overflow);
+    relay_add(out, RELAY_END, wr_slice(&w));
+}
+
+void relay_add_gap(struct buf *out, uint64_t first_seq)
+{
+    uint8_t room[16];
+    struct wr w = wr_init(room, sizeof room);
+    relay_gap_write(&w, first_seq);
+    must(!w.overflow);
+    relay_add(out, RELAY_GAP, wr_slice(&w));
 }

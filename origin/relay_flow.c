@@ -100,67 +100,17 @@ static void on_gone(struct http_exchange *x, enum close_reason why, void *owner)
 
 /* Control records. */
 
-static void add_record(struct flow *w, enum relay_type type, struct slice payload)
-{
-    struct relay_record rec = {.type = type, .payload = payload};
-    /* Only a peer that takes nothing for very long fills it; it is found out by other means. */
-    (void)relay_record_append(&w->control, &rec);
-}
-
-static uint8_t end_reason(enum close_reason why)
-{
-    switch (why) {
-    case CLOSE_FENCED:
-    case CLOSE_NAME_TAKEN:
-        return RELAY_END_MOVED;
-    case CLOSE_DRAIN:
-        return RELAY_END_DRAIN;
-    case CLOSE_KICKED:
-        return RELAY_END_KICKED;
-    case CLOSE_PEER_CLOSED:
-    case CLOSE_UNPUBLISHED:
-    case CLOSE_FINISHED:
-    case CLOSE_BAD_INPUT:
-    case CLOSE_TOO_SLOW:
-    case CLOSE_STALLED:
-    case CLOSE_TIMEOUT:
-    case CLOSE_IO_ERROR:
-    case CLOSE_NO_MEDIA:
-    case CLOSE_NOT_FOUND:
-    case CLOSE_REFUSED:
-    case CLOSE_AUTH:
-    case CLOSE_SOURCE_LOST:
-    case CLOSE_GAP:
-    case CLOSE_IDLE:
-    case CLOSE_OVERLOAD:
-    case CLOSE_LOOP:
-    case CLOSE_INTERNAL:
-    case CLOSE_REASON_COUNT:
-        break;
-    }
-    return RELAY_END_STREAM;
-}
-
 static void end_with(struct flow *w, enum close_reason why)
 {
-    uint8_t room[1 + 4 + RELAY_END_TEXT_MAX];
-    struct wr out = wr_init(room, sizeof room);
-    struct relay_end end = {end_reason(why), slice_text(close_reason_name(why))};
-    relay_end_write(&out, &end);
-    must(!out.overflow);
-    add_record(w, RELAY_END, wr_slice(&out));
+    relay_add_end(&w->control, why);
     finish(w, why);
 }
 
 static void end_with_gap(struct flow *w)
 {
-    uint8_t room[16];
-    struct wr out = wr_init(room, sizeof room);
     const struct run *run = log_newest(w->reader.feed->log);
     METRIC_INC(w->worker->metrics.relay_gaps_total);
-    relay_gap_write(&out, run != NULL ? run->first : 0);
-    must(!out.overflow);
-    add_record(w, RELAY_GAP, wr_slice(&out));
+    relay_add_gap(&w->control, run != NULL ? run->first : 0);
     finish(w, CLOSE_GAP);
 }
 
@@ -168,66 +118,6 @@ static int describe(struct flow *w, const struct run *run, const struct inforce 
 {
     relay_told_of(w->reader.feed, run, &w->told);
     return relay_describe(w->server, w->reader.feed, run, inforce, &w->control);
-}
-
-/* Positions. */
-
-struct place {
-    const struct run *run;
-    uint64_t seq;
-    const struct inforce *inforce;
-};
-
-static const struct inforce *newest_inforce(const struct run *run)
-{
-    const struct log_key *key = run_newest_key(run);
-    return key != NULL ? key->inforce : run->inforce;
-}
-
-/* The first place of a run from which its frames make sense: its beginning, a key frame, or what
- * comes. */
-static struct place begin_at(const struct run *run, const struct log_key *key)
-{
-    if (key != NULL)
-        return (struct place){run, key->seq, key->inforce};
-    if (run->first == 1)
-        return (struct place){run, 1, NULL};
-    return (struct place){run, run->next, run->inforce};
-}
-
-static struct place begin_of(const struct run *run)
-{
-    return run->first == 1 ? (struct place){run, 1, NULL} : begin_at(run, run_key_from(run, 0));
-}
-
-/* False when it is not held. */
-static bool find_past(const struct flow *w, const struct log *l, struct place *at)
-{
-    const struct run *run = log_find(l, w->q.epoch);
-    if (run == NULL || w->q.to < run->first || w->q.to >= run->next)
-        return false;
-    if (w->q.from <= 1 && run->first == 1) {
-        *at = (struct place){run, 1, NULL};
-        return true;
-    }
-    const struct log_key *key = run_key_from(run, w->q.from);
-    if (key == NULL || key->seq > w->q.to)
-        return false;
-    *at = (struct place){run, key->seq, key->inforce};
-    return true;
-}
-
-/* False when the run asked for has not begun here. */
-static bool find_live(const struct flow *w, const struct log *l, struct place *at)
-{
-    const struct run *newest = log_newest(l), *run = log_find(l, w->q.epoch);
-    if (newest->epoch < w->q.epoch)
-        return false;
-    if (run != NULL && w->q.from >= run->first && w->q.from <= run->next)
-        *at = w->q.from == 1 ? begin_of(run) : (struct place){run, w->q.from, newest_inforce(run)};
-    else
-        *at = begin_at(newest, run_newest_key(newest));
-    return true;
 }
 
 /* Sending. */
@@ -349,7 +239,7 @@ static enum step next_run(struct flow *w, const struct log *l, const struct run 
     const struct run *after = log_after(l, run);
     if (after == NULL || w->q.finite)
         return STEP_NOTHING;
-    struct place at = begin_of(after);
+    struct relay_place at = relay_place_of_run(after);
     w->epoch = after->epoch;
     w->seq = at.seq;
     return describe(w, after, at.inforce) < 0 ? STEP_GAP : STEP_MORE;
@@ -364,7 +254,7 @@ static enum step send_frames(struct flow *w, size_t *sent)
     struct relay_told now;
     relay_told_of(f, run, &now);
     if (!relay_told_equal(&now, &w->told))
-        return describe(w, run, newest_inforce(run)) < 0 ? STEP_GAP : STEP_MORE;
+        return describe(w, run, relay_newest_inforce(run)) < 0 ? STEP_GAP : STEP_MORE;
     enum step step = send_batch(w, run, sent);
     return step == STEP_NOTHING ? next_run(w, f->log, run) : step;
 }
@@ -421,7 +311,7 @@ static void on_writable(struct http_exchange *x, void *owner)
 
 /* Starting. */
 
-static void start_at(struct flow *w, const struct place *at)
+static void start_at(struct flow *w, const struct relay_place *at)
 {
     const struct http_header type = {"Content-Type", slice_text("application/octet-stream")};
     w->started = true;
@@ -445,11 +335,11 @@ static void start_at(struct flow *w, const struct place *at)
 static void try_start(struct flow *w, bool final)
 {
     const struct feed *f = w->reader.feed;
-    struct place at;
+    struct relay_place at;
     bool ready = f->state != FEED_EMPTY && log_newest(f->log) != NULL;
-    if (ready && w->q.finite && !find_past(w, f->log, &at))
+    if (ready && w->q.finite && !relay_place_past(&w->q, f->log, &at))
         refuse(w, 404, "not_held", "these frames are not held here");
-    else if (ready && (w->q.finite || find_live(w, f->log, &at)))
+    else if (ready && (w->q.finite || relay_place_live(&w->q, f->log, &at)))
         start_at(w, &at);
     else if (final && ready)
         refuse(w, 409, "stale", "the run asked for has not begun here");
@@ -468,7 +358,7 @@ static void on_timer(void *arg)
     bool due = silent_ms >= RELAY_KEEPALIVE_MS;
     timer_set_ms(&w->timer, due ? RELAY_KEEPALIVE_MS : RELAY_KEEPALIVE_MS - silent_ms);
     if (due && w->held == NULL && buf_len(&w->control) == 0)
-        add_record(w, RELAY_KEEPALIVE, slice_of(NULL, 0));
+        relay_add(&w->control, RELAY_KEEPALIVE, slice_of(NULL, 0));
     if (due)
         flush(w);
 }

@@ -5,8 +5,9 @@
 #include "proto/relay_record.h"
 
 /*
- * relay_server.c reads and admits requests; relay_flow.c sends a log, relay_answer.c looks into the
- * home feed for the short answers, relay_describe.c writes states.
+ * relay_server.c reads and admits requests; relay_flow.c sends a log, relay_place.c finds where it
+ * begins, relay_describe.c writes what goes between frames, relay_answer.c looks into the home feed
+ * for the short answers.
  */
 struct relay_server {
     struct relay_options o;
@@ -46,6 +47,26 @@ int relay_describe(const struct relay_server *s, const struct feed *f, const str
                    const struct inforce *inforce, struct buf *out);
 /* Our instance, or that of the node which owns the run. */
 uint64_t relay_run_instance(const struct relay_server *s, const struct run *run);
+
+/* Appends a record without fields to what waits. */
+void relay_add(struct buf *out, enum relay_type type, struct slice payload);
+void relay_add_end(struct buf *out, enum close_reason why);
+/* first_seq: the oldest frame that is still held. */
+void relay_add_gap(struct buf *out, uint64_t first_seq);
+
+/* Where a flow begins, and what is in force there. */
+struct relay_place {
+    const struct run *run;
+    uint64_t seq;
+    const struct inforce *inforce; /* may be NULL */
+};
+/* Of a finite request; false when the frames are not held. */
+bool relay_place_past(const struct relay_request *q, const struct log *l, struct relay_place *at);
+/* Of a live one, in a log that has a run; false when the run asked for has not begun. */
+bool relay_place_live(const struct relay_request *q, const struct log *l, struct relay_place *at);
+/* Of a run that follows another: all of it, as far as it makes sense. */
+struct relay_place relay_place_of_run(const struct run *run);
+const struct inforce *relay_newest_inforce(const struct run *run);
 
 /* A frame as a record (the payload points into it). */
 struct relay_record relay_record_of(const struct frame *f);

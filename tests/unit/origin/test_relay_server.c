@@ -245,6 +245,20 @@ static void a_flow_goes_on_from_a_place(void **state)
     }
 }
 
+static void a_whole_run_begins_where_it_is_held(void **state)
+{
+    struct world *w = *state;
+    w->f.config.stream.window_ms = 1000;
+    node_publish(&w->origin, 100);
+    node_frames(&w->origin, 45); /* the first 20 have left the window */
+    uint64_t oldest = run_key_from(log_newest(w->origin.feed->log), 0)->seq;
+    assert_true(oldest > 2 && oldest < 42);
+    get(w, "?from=100.1");
+    TURN_UNTIL(&w->f, w->a.last == 45);
+    assert_int_equal(w->a.first, oldest);
+    assert_int_equal(w->a.state.in_force_count, 1);
+}
+
 static void the_past_is_a_finite_answer(void **state)
 {
     struct world *w = *state;
@@ -534,6 +548,7 @@ int main(void)
         T(a_flow_begins_at_the_newest_key_frame),
         T(a_run_without_a_key_frame_is_sent_whole),
         T(a_flow_goes_on_from_a_place),
+        T(a_whole_run_begins_where_it_is_held),
         T(the_past_is_a_finite_answer),
         T(what_is_refused),
         T(a_claimed_stream_is_waited_for),

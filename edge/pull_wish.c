@@ -1,0 +1,83 @@
+/*
+ * What readers ask for besides the live flow: a key frame soon, and the past.
+ */
+#include "edge/pull_internal.h"
+
+#include "base/err.h"
+#include "base/obj.h"
+#include "core/clock.h"
+
+#include <stdio.h>
+
+#define PULL_WANT_EVERY_US 500000 /* between two requests for a key frame */
+#define PULL_WANT_MS       2000   /* how long one may take */
+
+static void on_past(struct past_block *block, void *arg)
+{
+    struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
+    const struct run *run = log_newest(p->feed->log);
+    p->past = NULL;
+    if (block->count == 0 || run == NULL || run->epoch != block->epoch)
+        return;
+    size_t count = block->count;
+    block->count = 0;
+    int err = feed_prepend(p->feed, block->inforce, block->frames, count);
+    log_info(&p->log, "pull.past stream=%s frames=%zu error=\"%s\"", p->feed->name, count,
+             err_text(err));
+}
+
+void pull_ask_past(struct pull *p)
+{
+    const struct run *run = log_newest(p->feed->log);
+    if (!p->wants_past || p->past != NULL || p->current == NULL || !p->current->up || run == NULL ||
+        run->first == 1 || run->first == run->next || run->epoch != p->current->run.epoch)
+        return;
+    p->wants_past = false;
+    const struct past_options o = {
+        .client = p->client,
+        .owner = &p->current->owner,
+        .name = p->feed->name,
+        .epoch = run->epoch,
+        .to = run->first - 1,
+        .bytes_max = p->feed->log->limits.window_bytes,
+    };
+    p->past = past_start(p->worker, &o, on_past, p);
+}
+
+static void on_want_end(enum close_reason why, void *owner)
+{
+    struct pull *p = OBJ_CAST(struct pull, owner, PULL_MAGIC);
+    p->want = NULL;
+}
+
+void pull_want_key(struct feed_source *s)
+{
+    static const struct relay_call_ops ops = {.on_end = on_want_end};
+    struct pull *p = container_of(s, struct pull, source);
+    int64_t now_us = clock_us();
+    bool too_soon = p->want_us != 0 && now_us - p->want_us < PULL_WANT_EVERY_US;
+    if (p->ended || p->want != NULL || !p->current->up || too_soon)
+        return;
+    char target[RELAY_CALL_TARGET_MAX];
+    snprintf(target, sizeof target, "/relay/v1/%s/want", p->feed->name);
+    const struct relay_call_options o = {
+        .address = p->current->owner.address,
+        .peer = p->current->owner.node,
+        .method = "POST",
+        .target = target,
+        .body = slice_text("{\"key\":true}"),
+        .head_deadline_ms = PULL_WANT_MS,
+        .idle_ms = PULL_WANT_MS,
+    };
+    p->want_us = now_us;
+    p->want = relay_call_start(p->worker, p->client, &o, &ops, p);
+}
+
+void pull_want_past(struct feed_source *s)
+{
+    struct pull *p = container_of(s, struct pull, source);
+    if (p->ended)
+        return;
+    p->wants_past = true;
+    pull_ask_past(p);
+}

@@ -1,0 +1,55 @@
+/* Where in a log a flow begins. */
+#include "origin/relay_internal.h"
+
+const struct inforce *relay_newest_inforce(const struct run *run)
+{
+    const struct log_key *key = run_newest_key(run);
+    return key != NULL ? key->inforce : run->inforce;
+}
+
+/* The first place of a run from which its frames make sense: its beginning, a key frame, or what
+ * comes. */
+static struct relay_place begin_at(const struct run *run, const struct log_key *key)
+{
+    if (key != NULL)
+        return (struct relay_place){run, key->seq, key->inforce};
+    if (run->first == 1)
+        return (struct relay_place){run, 1, NULL};
+    return (struct relay_place){run, run->next, run->inforce};
+}
+
+struct relay_place relay_place_of_run(const struct run *run)
+{
+    return run->first == 1 ? (struct relay_place){run, 1, NULL}
+                           : begin_at(run, run_key_from(run, 0));
+}
+
+bool relay_place_past(const struct relay_request *q, const struct log *l, struct relay_place *at)
+{
+    const struct run *run = log_find(l, q->epoch);
+    if (run == NULL || q->to < run->first || q->to >= run->next)
+        return false;
+    if (q->from <= 1 && run->first == 1) {
+        *at = (struct relay_place){run, 1, NULL};
+        return true;
+    }
+    const struct log_key *key = run_key_from(run, q->from);
+    if (key == NULL || key->seq > q->to)
+        return false;
+    *at = (struct relay_place){run, key->seq, key->inforce};
+    return true;
+}
+
+bool relay_place_live(const struct relay_request *q, const struct log *l, struct relay_place *at)
+{
+    const struct run *newest = log_newest(l), *run = log_find(l, q->epoch);
+    if (newest->epoch < q->epoch)
+        return false;
+    if (run != NULL && q->from == 1)
+        *at = relay_place_of_run(run);
+    else if (run != NULL && q->from >= run->first && q->from <= run->next)
+        *at = (struct relay_place){run, q->from, relay_newest_inforce(run)};
+    else
+        *at = begin_at(newest, run_newest_key(newest));
+    return true;
+}

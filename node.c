@@ -339,8 +339,8 @@ static int node_build(struct node *n)
         return err;
     n->edge = edge_new(&n->workers, n->hub);
     n->ingest = ingest_new(&n->workers, n->hub, n->cluster);
-    n->relay = relay_server_new(&(struct relay_options){
-        .workers = &n->workers, .hub = n->hub, .identity = &n->identity, .guard = n->guard});
+    n->relay = relay_server_new(
+        &(struct relay_options){.hub = n->hub, .identity = &n->identity, .guard = n->guard});
     n->yield = (struct yield){n->ingest, n->relay, &n->client};
     ingest_set_asker(n->ingest, yield_ask, &n->yield);
     if (role_serves(c->node.role))

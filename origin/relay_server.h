@@ -25,7 +25,6 @@
 struct relay_server;
 
 struct relay_options {
-    struct workers *workers;
     struct hub *hub;
     const struct relay_identity *identity; /* outlives the server, as does the guard */
     struct relay_guard *guard;

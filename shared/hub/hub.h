@@ -126,7 +126,8 @@ void hub_unpin(struct hub *h, const char *name);
 struct worker *hub_home(struct hub *h, const char *name);
 
 /* Attaches a reader to the worker's feed of the name, making it when needed.  on_frames and
- * on_state follow (never from inside); a feed that has ENDED calls on_end. */
+ * on_state follow (never from inside).  One that joins an ENDED feed waits for the stream to come
+ * back or looks at the run that is left; on_end is only told to those who were there. */
 struct feed *feed_join(struct hub *h, struct worker *w, const char *name, struct feed_reader *r);
 void feed_leave(struct feed_reader *r);
 

@@ -358,8 +358,7 @@ static void a_clock_that_is_off_is_learned(void **state)
     struct world *w = *state;
     node_shut(&w->origin);
     relay_server_free(&w->origin.relay);
-    const struct relay_options o = {.workers = &w->f.group,
-                                    .hub = w->origin.hub,
+    const struct relay_options o = {.hub = w->origin.hub,
                                     .identity = &w->origin.id,
                                     .guard = w->origin.guard,
                                     .wall_ms = an_hour_later};

@@ -485,6 +485,6 @@ int node_run(const struct config *config, const char *path, char *const *sets, s
         (struct relay_identity){n.config->node.id, crypto_random_u64(), n.config->cluster.secret};
     int code = serve(&n, &signals);
     node_free(&n);
-    log_info(&n.log, "node.stop code=%d", code);
+    log_info(&n.log, "node.stop code=%d frames=%" PRId64, code, frames_alive());
     return code;
 }

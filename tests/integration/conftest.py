@@ -19,8 +19,8 @@ def tags(media):
 
 
 @pytest.fixture
-def closing():
-    """closing(thing) ends it with the test; things go before the nodes they are connected to."""
+def closing(started):
+    """closing(thing) ends it with the test, before the nodes it is connected to."""
     things = []
 
     def add(thing):

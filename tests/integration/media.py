@@ -1,6 +1,7 @@
 """Media of our own, programs that publish and play it, and publishers in Python that keep to real time."""
 import bisect
 import pathlib
+import re
 import subprocess
 import threading
 import time
@@ -82,16 +83,16 @@ def probe_words(url):
     return ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name,width", "-of", "csv=p=0", url]
 
 
-def packet_hashes(source, *options):
-    """What ffmpeg reads, packet by packet: {stream: [hash]}"""
-    words = ["ffmpeg", "-v", "error", *options, "-i", source, "-map", "0", "-c", "copy", "-f", "framemd5", "-"]
-    return Program(words)
+def hash_words(source):
+    """What ffmpeg reads, as a hash of each packet."""
+    return ["ffmpeg", "-v", "error", "-i", source, "-map", "0", "-c", "copy", "-f", "framemd5", "-"]
 
 
 def parse_hashes(output):
+    """{stream: [hash]}"""
     out = {}
     for line in output.decode().splitlines():
-        if line and not line.startswith("#"):
+        if re.match(r"\d+,", line):
             parts = [p.strip() for p in line.split(",")]
             out.setdefault(int(parts[0]), []).append(parts[5])
     return out

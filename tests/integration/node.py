@@ -188,8 +188,8 @@ class Node:
         return self.process.poll() is None
 
     def nothing_left(self, deadline=10):
-        """Nobody is connected and no frame is held, but for the link to Redis and the one that asks."""
-        names = ("viewers_rtmp", "viewers_flv", "publishers", "pulls", "relays", "feeds", "frames_alive")
+        """Nobody is connected but the one that asks. Frames stay for a while: they are counted at the end."""
+        names = ("viewers", "viewers_rtmp", "viewers_flv", "publishers", "pulls", "relays")
         seen = {}
         def look():
             have = self.metrics()
@@ -234,6 +234,8 @@ class Node:
                 code = self.stop()
                 if code != 0:
                     problems.append(f"{self.id}: exit code {code}")
+            if self.quiet_end and not self.log.find(r"\bframes\W{1,3}0\b"):
+                problems.append(f"{self.id}: frames were left at the end")
             elif self.quiet_end and self.process.returncode != 0:
                 problems.append(f"{self.id}: ended with {self.process.returncode}")
         except AssertionError as e:

@@ -61,8 +61,9 @@ void negative_put(struct negative *n, const char *name, int64_t now_us)
     struct entry *e = map_get(n->map, name);
     if (e != NULL)
         drop(n, e);
-    if (map_count(n->map) >= n->max)
-        drop(n, LIST_FIRST(&n->oldest, struct entry, node));
+    struct entry *oldest = LIST_FIRST(&n->oldest, struct entry, node);
+    if (oldest != NULL && map_count(n->map) >= n->max)
+        drop(n, oldest);
     size_t len = strlen(name) + 1;
     e = xcalloc(1, sizeof *e + len);
     memcpy(e->name, name, len);

@@ -241,7 +241,7 @@ static void on_over(struct upstream *u, enum relay_end_reason reason, struct sli
         on_down(u, CLOSE_FENCED, p);
         return;
     }
-    if (u == p->coming && (moved || p->current->up)) {
+    if (u == p->coming && (moved || (p->current != NULL && p->current->up))) {
         upstream_retry(u);
         return;
     }

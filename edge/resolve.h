@@ -11,8 +11,9 @@
  * the directory is away the nodes are asked themselves.  Without an owner the feed waits for the
  * cluster's events.
  */
-#define RESOLVE_NEGATIVE_MS 500 /* a name that was not found is not looked up again for this long  \
-                                 */
+#define RESOLVE_NEGATIVE_MS                                                                        \
+    500 /* a name that was not found is not looked up again for this long                          \
+         */
 #define RESOLVE_NEGATIVE_MAX 4096 /* such names of one worker; the oldest goes */
 #define RESOLVE_AGAIN_MS     1000 /* between look-ups while a source is missing */
 

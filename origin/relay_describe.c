@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* NOLINTBEGIN(misc-redundant-expression): that both sides are the same is what is asserted. */
 _Static_assert((int)FRAME_VIDEO == (int)RELAY_VIDEO && (int)FRAME_AUDIO == (int)RELAY_AUDIO &&
                    (int)FRAME_DATA == (int)RELAY_DATA,
                "kinds go over the wire as they are");
 _Static_assert((int)INFORCE_MAX <= (int)RELAY_IN_FORCE_MAX &&
                    (int)LOG_TRACKS_MAX <= (int)RELAY_TRACKS_MAX,
                "a state holds what a log may");
+/* NOLINTEND(misc-redundant-expression) */
 
 struct relay_record relay_record_of(const struct frame *f)
 {

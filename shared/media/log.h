@@ -62,7 +62,7 @@ struct run {
         shift_ms; /* added by continuous muxers (RTMP, FLV) to wire_ms; the frames keep theirs */
     bool shift_set;
     bool ended;
-    struct inforce *inforce; /* at next */
+    struct inforce *inforce;   /* at next */
     struct run_origin *origin; /* NULL: a local publisher fills it */
     int64_t newest_dts_us, newest_wire_ms;
     int64_t wall_us; /* unix time of dts 0 at the origin: program date-time */
@@ -113,9 +113,9 @@ int log_prepend(struct log *l, struct run *r, struct inforce *inforce, struct fr
                 size_t count);
 
 /*
- * A replica lost its place: drops all frames of the newest run, which goes on at next_seq (not before
- * run->next) with `inforce` (may be NULL; referenced once more) in force.  Cursors in it find their
- * place gone.
+ * A replica lost its place: drops all frames of the newest run, which goes on at next_seq (not
+ * before run->next) with `inforce` (may be NULL; referenced once more) in force.  Cursors in it
+ * find their place gone.
  */
 void log_restart(struct log *l, uint64_t next_seq, struct inforce *inforce);
 

@@ -110,8 +110,10 @@ static void send_request(void *arg)
     static const struct http_call_ops ops = {on_head, on_body, on_end};
     struct relay_call *c = OBJ_CAST(struct relay_call, arg, CALL_MAGIC);
     struct slice body = slice_of(c->body, c->body_len);
-    relay_sign(c->client->self, c->peer, c->method, c->target, c->path, body,
-               relay_offset_get(c->client->offsets, offset_key(c)), c->auth);
+    const struct relay_signed r = {c->peer,   c->method,
+                                   c->target, c->path,
+                                   body,      relay_offset_get(c->client->offsets, offset_key(c))};
+    relay_sign(c->client->self, &r, c->auth);
     const struct http_header headers[] = {
         {RELAY_PATH_HEADER, slice_text(c->path)},
         {RELAY_AUTH_HEADER, slice_text(c->auth)},

@@ -138,9 +138,8 @@ static void body_hash(struct slice body, char out[MAC_HEX + 1])
     hex_encode(hash, sizeof hash, out);
 }
 
-void relay_sign(const struct relay_identity *self, const char *peer, const char *method,
-                const char *target, const char *path_header, struct slice body,
-                int64_t peer_offset_ms, char out[RELAY_AUTH_TEXT_MAX])
+void relay_sign(const struct relay_identity *self, const struct relay_signed *r,
+                char out[RELAY_AUTH_TEXT_MAX])
 {
     uint8_t nonce[RELAY_NONCE_SIZE];
     char instance[INSTANCE_HEX + 1], time[DECIMAL_MAX + 1], nonce_hex[NONCE_HEX + 1];
@@ -150,22 +149,22 @@ void relay_sign(const struct relay_identity *self, const char *peer, const char 
         return;
     crypto_random(nonce, sizeof nonce);
     hex_encode(nonce, sizeof nonce, nonce_hex);
-    body_hash(body, body_hex);
+    body_hash(r->body, body_hex);
     snprintf(instance, sizeof instance, "%016" PRIx64, self->instance);
-    snprintf(time, sizeof time, "%" PRId64, clock_wall_us() / 1000 + peer_offset_ms);
+    snprintf(time, sizeof time, "%" PRId64, clock_wall_us() / 1000 + r->peer_offset_ms);
     const struct auth a = {
         .node = slice_text(self->node),
         .instance = slice_text(instance),
-        .to = slice_text(peer),
+        .to = slice_text(r->peer),
         .time = slice_text(time),
         .nonce = slice_text(nonce_hex),
         .body = slice_text(body_hex),
     };
-    request_mac(self, &a, slice_text(method), slice_text(target),
-                slice_text(path_header != NULL ? path_header : ""), mac);
+    request_mac(self, &a, slice_text(r->method), slice_text(r->target),
+                slice_text(r->path != NULL ? r->path : ""), mac);
     int len = snprintf(out, RELAY_AUTH_TEXT_MAX,
                        "v1 node=%s instance=%s to=%s time=%s nonce=%s body=%s mac=%s", self->node,
-                       instance, peer, time, nonce_hex, body_hex, mac);
+                       instance, r->peer, time, nonce_hex, body_hex, mac);
     must(len > 0 && len < RELAY_AUTH_TEXT_MAX);
 }
 

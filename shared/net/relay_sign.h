@@ -33,12 +33,18 @@ struct relay_identity {
     const char *secret; /* NULL or "": only backend none, where nothing is signed or accepted */
 };
 
-/* Text of the auth header for a request ("" without a secret).  `peer` may be "" when the
- * receiver's id is not known, path_header NULL when none is sent; peer_offset_ms: the peer's clock
- * minus ours. */
-void relay_sign(const struct relay_identity *self, const char *peer, const char *method,
-                const char *target, const char *path_header, struct slice body,
-                int64_t peer_offset_ms, char out[RELAY_AUTH_TEXT_MAX]);
+/* What of a request is signed. */
+struct relay_signed {
+    const char *peer; /* the receiver's id, "" when it is not known */
+    const char *method, *target;
+    const char *path; /* RELAY_PATH_HEADER, NULL when none is sent */
+    struct slice body;
+    int64_t peer_offset_ms; /* the peer's clock minus ours */
+};
+
+/* Text of the auth header for a request ("" without a secret). */
+void relay_sign(const struct relay_identity *self, const struct relay_signed *r,
+                char out[RELAY_AUTH_TEXT_MAX]);
 
 struct relay_guard; /* nonces seen; thread safe */
 struct relay_guard *relay_guard_new(void);

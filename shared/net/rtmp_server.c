@@ -64,9 +64,9 @@ void rtmp_server_free(struct rtmp_server **sp)
     free(server);
 }
 
-void rtmp_server_accept(struct worker *w, struct io *io, void *arg)
+void rtmp_server_accept(struct worker *w, struct io *io, void *server)
 {
-    rtmp_session_new(OBJ_CAST(struct rtmp_server, arg, RTMP_SERVER_MAGIC), w, io);
+    rtmp_session_new(OBJ_CAST(struct rtmp_server, server, RTMP_SERVER_MAGIC), w, io);
 }
 
 void rtmp_server_drain(struct rtmp_server *server, struct worker *w)

@@ -360,8 +360,11 @@ static void only_nodes_may_ask_the_cluster_route(void **state)
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char auth[RELAY_AUTH_TEXT_MAX] = "", header[RELAY_AUTH_TEXT_MAX + 32] = "";
         if (cases[i].self != NULL) {
-            relay_sign(cases[i].self, cases[i].to, "GET", "/cluster/v1/streams", NULL,
-                       slice_of(NULL, 0), cases[i].offset_ms, auth);
+            const struct relay_signed r = {.peer = cases[i].to,
+                                           .method = "GET",
+                                           .target = "/cluster/v1/streams",
+                                           .peer_offset_ms = cases[i].offset_ms};
+            relay_sign(cases[i].self, &r, auth);
             snprintf(header, sizeof header, RELAY_AUTH_HEADER ": %s\r\n", auth);
         }
         struct answer a = ask_with(n->internal_port, "GET", "/cluster/v1/streams", header);

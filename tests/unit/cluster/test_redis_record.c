@@ -48,8 +48,8 @@ static void owners(void **state)
         "*5\r\n$2\r\no1\r\n$15\r\n0000000000000ff\r\n$1\r\na\r\n$3\r\n123\r\n$4\r\nlive\r\n",
         "*5\r\n$2\r\no1\r\n$16\r\n00000000000000FF\r\n$1\r\na\r\n$3\r\n123\r\n$4\r\nlive\r\n",
         "*5\r\n$2\r\no1\r\n$16\r\n00000000000000ff\r\n$1\r\na\r\n$1\r\n0\r\n$4\r\nlive\r\n",
-        "*5\r\n$2\r\no1\r\n$16\r\n00000000000000ff\r\n$1\r\na\r\n$16\r\n9007199254740992\r\n"
-        "$4\r\nlive\r\n",
+        ("*5\r\n$2\r\no1\r\n$16\r\n00000000000000ff\r\n$1\r\na\r\n$16\r\n9007199254740992\r\n"
+         "$4\r\nlive\r\n"),
         "*5\r\n$3\r\n\r\n*\r\n$16\r\n00000000000000ff\r\n$1\r\na\r\n$3\r\n123\r\n$4\r\nlive\r\n",
         "*0\r\n",
         ":1\r\n",
@@ -96,8 +96,8 @@ static void events(void **state)
         "{\"t\":\"own\",\"stream\":\"live/../x\"," OWN "}",
         "{\"t\":\"own\",\"stream\":\"a\\r\\nb/c\"," OWN "}",
         "{\"t\":\"own\",\"stream\":\"live/cam1\",\"node\":\"o2\"}",
-        "{\"t\":\"own\",\"stream\":\"a/b\",\"node\":\"o\",\"instance\":\"9f00000000000001\","
-        "\"epoch\":17,\"addr\":\"\"}",
+        ("{\"t\":\"own\",\"stream\":\"a/b\",\"node\":\"o\",\"instance\":\"9f00000000000001\","
+         "\"epoch\":17,\"addr\":\"\"}"),
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         print_message("%s\n", bad[i]);

@@ -38,8 +38,9 @@ static void wire_fill(struct wire *w, enum http_method method, const char *targe
 
 static void wire_sign(struct wire *w, const char *peer, int64_t offset_ms)
 {
-    relay_sign(&e1, peer, "POST", "/relay/v1/live/a?from=1.2", "e1,e2", slice_text("body"),
-               offset_ms, w->auth);
+    const struct relay_signed r = {
+        peer, "POST", "/relay/v1/live/a?from=1.2", "e1,e2", slice_text("body"), offset_ms};
+    relay_sign(&e1, &r, w->auth);
     wire_fill(w, HTTP_POST, "/relay/v1/live/a?from=1.2", "e1,e2", "body");
 }
 
@@ -137,7 +138,8 @@ static void without_header_or_secret(void **state)
     w.fields.count = 0;
     assert_int_equal(relay_verify(g, &o1, &w.req, wall_ms(), &sender), RELAY_MISSING);
     assert_int_equal(relay_verify(g, &open, &w.req, wall_ms(), &sender), RELAY_BAD_SIGNATURE);
-    relay_sign(&open, "o1", "GET", "/", NULL, slice_of(NULL, 0), 0, w.auth);
+    const struct relay_signed r = {.peer = "o1", .method = "GET", .target = "/"};
+    relay_sign(&open, &r, w.auth);
     assert_string_equal(w.auth, "");
     relay_guard_free(&g);
 }

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
 HOST = "127.0.0.1"
@@ -49,8 +50,9 @@ def monotonic_us():
 
 
 def percentile(values, percent):
-    ordered = sorted(values)
-    return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] if ordered else float("nan")
+    """The least value that `percent` of them do not exceed."""
+    rank = -(-len(values) * percent // 100)
+    return sorted(values)[max(rank - 1, 0)] if values else float("nan")
 
 
 def median(values):
@@ -79,6 +81,14 @@ class Node:
 
     def flv(self, stream):
         return f"http://{HOST}:{self.ports['http']}/live/{stream}.flv"
+
+    def metric(self, name):
+        url = f"http://{HOST}:{self.ports['admin']}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith(f"sluice_{name} "):
+                    return float(line.split()[1])
+        sys.exit(f"bench: no metric sluice_{name}")
 
 
 class Bench:

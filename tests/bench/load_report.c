@@ -17,13 +17,13 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Milliseconds below which `percent` of the times are; -1 when there are none. */
+/* The least time, in milliseconds, that `percent` of them do not exceed; -1 when there are none. */
 static double percentile_ms(struct sample s, int percent)
 {
     if (s.count == 0)
         return -1;
-    int i = s.count * percent / 100;
-    return (double)s.us[i < s.count ? i : s.count - 1] / 1000;
+    int rank = (s.count * percent + 99) / 100;
+    return (double)s.us[rank > 0 ? rank - 1 : 0] / 1000;
 }
 
 static struct sample first_frames(const struct load *l)

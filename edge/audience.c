@@ -195,7 +195,7 @@ static ssize_t send_span(struct viewer *v)
     struct wire_place at = {l, r, c->seq, a->kind, v->mute};
     const struct wire_span *span = wire_span_get(a->cache, &at);
     if (span->to == span->from)
-        return enter_next_run(v) ? 1 : v->audience != NULL ? 0 : ERR_CLOSED;
+        return !v->ending && enter_next_run(v) ? 1 : v->audience != NULL ? 0 : ERR_CLOSED;
     ssize_t sent = span->bytes > 0 ? v->ops->writev(v->owner, span->iov, span->iov_count) : 0;
     if (sent < 0)
         return sent;
@@ -205,8 +205,9 @@ static ssize_t send_span(struct viewer *v)
     return v->blocked ? 0 : sent > 0 ? sent : 1;
 }
 
-/* Sends what the socket takes.  The player may have left when it returns. */
-static void viewer_pump(struct viewer *v)
+/* Sends what the socket takes, and no more than a turn's share: the rest follows behind the others.
+ */
+static void send_some(struct viewer *v)
 {
     if (v->paused || v->blocked || (!v->started && !viewer_start(v)))
         return;
@@ -219,10 +220,25 @@ static void viewer_pump(struct viewer *v)
         ssize_t sent = send_span(v);
         if (sent <= 0)
             return;
-        if ((size_t)sent >= budget)
+        if ((size_t)sent >= budget) {
+            timer_set_ms(&v->audience->merge, 0);
             return;
+        }
         budget -= (size_t)sent;
     }
+}
+
+static bool has_rest(const struct viewer *v)
+{
+    return v->started && cursor_has_more(&v->cursor, v->audience->reader.feed->log);
+}
+
+/* The player may have left when it returns. */
+static void viewer_pump(struct viewer *v)
+{
+    send_some(v);
+    if (v->audience != NULL && v->ending && !has_rest(v))
+        viewer_end(v, v->ending_why);
 }
 
 /* ---- all players of a kind ---- */
@@ -273,9 +289,12 @@ static void flush(void *arg)
 
 static void sweep_viewer(struct viewer *v)
 {
-    if (v->blocked &&
-        clock_us() - v->blocked_us > v->audience->worker->config->viewer.stalled_ms * 1000)
+    int64_t now_us = clock_us();
+    int64_t stalled_us = v->audience->worker->config->viewer.stalled_ms * 1000;
+    if (v->blocked && now_us - v->blocked_us > stalled_us)
         viewer_end(v, CLOSE_STALLED);
+    else if (v->ending && now_us - v->ending_us > stalled_us)
+        viewer_end(v, v->ending_why);
 }
 
 /* A stream that is there but has no key frame yet is waited for as long as it takes. */
@@ -330,12 +349,15 @@ static void on_state(struct feed_reader *r)
     on_frames(r);
 }
 
+/* What was published is sent to its end first. */
 static void end_viewer(struct viewer *v)
 {
-    enum close_reason why = v->audience->reader.feed->why;
+    if (v->ending)
+        return;
+    v->ending = true;
+    v->ending_us = clock_us();
+    v->ending_why = v->audience->reader.feed->why;
     viewer_pump(v);
-    if (v->audience != NULL)
-        viewer_end(v, why);
 }
 
 static void on_end(struct feed_reader *r, enum close_reason why)

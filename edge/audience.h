@@ -35,7 +35,8 @@ struct viewer_ops {
     /* Bytes per second the stream has now, for the send buffer. */
     void (*on_bitrate)(void *owner, int64_t bitrate_bps);
     /* The last call; the viewer has left the audience.  NOT_FOUND, UNPUBLISHED, TOO_SLOW, STALLED …
-     */
+     * It may come from inside viewer_writable() and viewer_pause(): the viewer's memory stays until
+     * the end of the turn. */
     void (*on_end)(void *owner, enum close_reason why);
 };
 
@@ -47,8 +48,10 @@ struct viewer {
     void *owner;
     struct cursor cursor;
     int64_t joined_us, blocked_us; /* since when the socket takes nothing */
-    uint8_t mute;                  /* 1 << kind of what the player does not want */
-    bool started, blocked, paused;
+    int64_t ending_us;             /* since when it only gets the rest of what was published */
+    enum close_reason ending_why;
+    uint8_t mute; /* 1 << kind of what the player does not want */
+    bool started, blocked, paused, ending;
 };
 
 /* Joins; answers come through ops, never from inside this call.  0, or ERR_TOO_MANY (viewer.max),

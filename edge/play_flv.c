@@ -13,6 +13,7 @@ struct flv_player {
     uint32_t magic;
     struct http_exchange *exchange;
     struct viewer viewer;
+    struct task reap; /* the audience may still look at the viewer when it has ended it */
 };
 
 static struct flv_player *player_of(void *p)
@@ -20,9 +21,11 @@ static struct flv_player *player_of(void *p)
     return OBJ_CAST(struct flv_player, p, PLAYER_MAGIC);
 }
 
-static void player_free(struct flv_player *p)
+static void player_free(void *arg)
 {
+    struct flv_player *p = player_of(arg);
     viewer_leave(&p->viewer);
+    task_cancel(&p->reap);
     OBJ_POISON(p);
     free(p);
 }
@@ -81,7 +84,7 @@ static void on_end(void *owner, enum close_reason why)
     struct flv_player *p = player_of(owner);
     struct http_exchange *x = p->exchange;
     bool started = p->viewer.started;
-    player_free(p);
+    task_defer(http_exchange_worker(x), &p->reap);
     if (started)
         http_stream_end(x, why);
     else if (why == CLOSE_NOT_FOUND)
@@ -105,7 +108,7 @@ static void on_writable(struct http_exchange *x, void *owner)
 
 static void on_gone(struct http_exchange *x, enum close_reason why, void *owner)
 {
-    player_free(player_of(owner));
+    player_free(owner);
 }
 
 static const struct http_exchange_ops exchange_ops = {.on_writable = on_writable,
@@ -123,6 +126,7 @@ void play_flv(struct http_exchange *x, const struct http_request *req, struct ed
     p->exchange = x;
     p->viewer.ops = &ops;
     p->viewer.owner = p;
+    task_init(&p->reap, player_free, p);
     struct worker *w = http_exchange_worker(x);
     enum wire_kind kind = player_wants_all_tracks(req->query) ? WIRE_FLV : WIRE_FLV_BASIC;
     int err = viewer_join(e, w, name, kind, &p->viewer);

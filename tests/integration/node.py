@@ -195,7 +195,7 @@ class Node:
             have = self.metrics()
             seen.clear()
             seen.update({n: have.get(n) for n in names if have.get(n) != 0})
-            if have["connections_open"] > 1:
+            if have["connections_open"] > 1 + have["redis_up"] * 2:
                 seen["connections_open"] = have["connections_open"]
             return not seen
         wait_for(look, deadline, f"{self.id} to have nothing left", state=lambda: str(seen))

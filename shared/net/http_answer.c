@@ -30,7 +30,7 @@ static const struct {
 struct framing {
     bool close;
     bool old;     /* HTTP/1.0: staying is to be said */
-    bool endless; /* no Content-Length */
+    bool endless; /* no Content-Length; chunked unless the peer is too old for it */
     size_t body_len;
 };
 
@@ -74,6 +74,8 @@ static void write_head(struct wr *w, struct http_connection *c, int status,
     write_cors(w, c->server);
     if (!f->endless && status_has_body(status))
         http1_write_number(w, "Content-Length", f->body_len);
+    if (f->endless && !f->old)
+        http1_write_header(w, "Transfer-Encoding", slice_text("chunked"));
     if (f->close)
         http1_write_header(w, "Connection", slice_text("close"));
     else if (f->old)
@@ -196,7 +198,7 @@ void http_stream(struct http_exchange *x, int status, const struct http_header *
     if (open_exchange(x) == NULL)
         return;
     struct http_connection *c = x->c;
-    const struct framing f = {.close = true, .endless = true};
+    const struct framing f = {.close = true, .old = x->old, .endless = true};
     c->close_after = true;
     if (!send_answer(c, status, headers, count, &f, slice_of(NULL, 0)))
         send_plain_500(c);
@@ -214,7 +216,10 @@ ssize_t http_stream_writev(struct http_exchange *x, const struct iovec *iov, int
     must(x->gone || x->c->state == HTTP_STREAMING);
     if (x->gone)
         return ERR_CLOSED;
-    return x->head_only ? 0 : io_writev(x->c->io, iov, count);
+    if (x->head_only)
+        return 0;
+    return x->old ? io_writev(x->c->io, iov, count)
+                  : http_chunker_writev(&x->chunker, x->c->io, iov, count);
 }
 
 int http_stream_write(struct http_exchange *x, struct slice bytes)
@@ -223,7 +228,10 @@ int http_stream_write(struct http_exchange *x, struct slice bytes)
     must(x->gone || x->c->state == HTTP_STREAMING);
     if (x->gone)
         return ERR_CLOSED;
-    return x->head_only ? 0 : io_write(x->c->io, bytes.p, bytes.len);
+    if (x->head_only)
+        return 0;
+    return x->old ? io_write(x->c->io, bytes.p, bytes.len)
+                  : http_chunker_write(&x->chunker, x->c->io, bytes);
 }
 
 void http_stream_end(struct http_exchange *x, enum close_reason why)
@@ -234,6 +242,8 @@ void http_stream_end(struct http_exchange *x, enum close_reason why)
     struct http_connection *c = x->c;
     must(c->state == HTTP_STREAMING);
     log_debug(&c->log, "http.stream_end reason=%s", close_reason_name(why));
+    if (!x->head_only && !x->old)
+        http_chunker_end(&x->chunker, c->io);
     c->state = HTTP_ENDING;
     http_exchange_free(&c->exchange);
     io_close_after_flush(c->io, HTTP_STREAM_LINGER_MS);

@@ -1,6 +1,7 @@
 #ifndef SLUICE_NET_HTTP_INTERNAL_H
 #define SLUICE_NET_HTTP_INTERNAL_H
 
+#include "net/http_chunker.h"
 #include "net/http_server.h"
 #include "proto/http1.h"
 
@@ -85,6 +86,7 @@ struct http_exchange {
     struct http_connection *c;
     const struct http_exchange_ops *ops;
     void *owner;
+    struct http_chunker chunker;
     bool head_only; /* HEAD: no body follows */
     bool old;       /* HTTP/1.0 */
     bool gone;      /* on_gone is being called */

@@ -108,8 +108,8 @@ void http_respond_error_with(struct http_exchange *x, int status, const char *co
                              const char *message, const struct http_header *headers, size_t count);
 
 /* Begins an endless answer (to HEAD: the whole answer is its head; on_gone follows): the head is
- * sent, the body follows with http_stream_writev and has no framing of its own (the end of the
- * connection ends it). */
+ * sent, the body follows with http_stream_writev; the peer can tell its end (http_stream_end) from
+ * a lost connection, unless it speaks HTTP/1.0. */
 void http_stream(struct http_exchange *x, int status, const struct http_header *headers,
                  size_t count);
 /* Bytes taken (0: none now, on_writable follows), or negative. */

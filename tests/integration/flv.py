@@ -190,6 +190,37 @@ def basic(listed):
     return out
 
 
+class Chunked:
+    """Takes chunked transfer coding away; .done says that the body has ended as it should."""
+
+    def __init__(self):
+        self.data, self.left, self.done = b"", 0, False
+
+    def feed(self, data):
+        self.data += data
+        out = b""
+        while not self.done:
+            if self.left > 2:
+                part = self.data[: self.left - 2]
+                out += part
+                self.data = self.data[len(part):]
+                self.left -= len(part)
+                if self.left > 2:
+                    break
+            if self.left and len(self.data) < self.left:
+                break
+            assert self.data[: self.left] == b"\r\n"[: self.left], self.data[:16]
+            self.data = self.data[self.left:]
+            self.left = 0
+            line, found, rest = self.data.partition(b"\r\n")
+            if not found:
+                break
+            self.data = rest
+            self.left = int(line, 16) + 2
+            self.done = self.left == 2
+        return out
+
+
 class Player:
     """HTTP-FLV: .status and .headers of the answer, .media as it comes, .body of an answer that is not 200."""
 
@@ -206,6 +237,7 @@ class Player:
         self.status, self.headers, self.body = None, {}, b""
         self.media, self.error = [], None
         self.closed = False
+        self.complete = False  # a chunked body has come to its end
         self.bucket = bucket
         self.tags = TagReader()
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -232,7 +264,11 @@ class Player:
 
     def _read_body(self, data):
         left = int(self.headers.get("content-length", -1))
+        chunked = Chunked() if self.headers.get("transfer-encoding") == "chunked" else None
         while True:
+            if chunked is not None:
+                data = chunked.feed(data)
+                self.complete = chunked.done
             with self.box:
                 if self.status == 200 and left < 0:
                     self.media += self.tags.feed(data)

@@ -501,26 +501,60 @@ static void a_large_answer_to_a_slow_reader(void **state)
     assert_int_equal(inbox_count(&s->in, "\r\n\r\nok"), 1);
 }
 
+/* Takes chunked coding away in place: the body's length, with *done for its end. */
+static size_t dechunk(char *body, size_t len, bool *done)
+{
+    struct http1_chunks chunks = {0};
+    size_t out = 0;
+    *done = false;
+    for (size_t at = 0; at < len && !*done;) {
+        struct slice data;
+        ssize_t n = http1_chunks_read(&chunks, (uint8_t *)body + at, len - at, &data, done);
+        assert_true(n > 0);
+        memmove(body + out, data.p, data.len);
+        out += data.len;
+        at += (size_t)n;
+    }
+    return out;
+}
+
 static void a_stream_to_a_slow_reader(void **state)
 {
+    static const struct {
+        const char *request;
+        bool chunked;
+    } cases[] = {{"GET /stream HTTP/1.1\r\nHost: h\r\n\r\n", true},
+                 {"GET /stream HTTP/1.0\r\n\r\n", false}};
     struct site *s = *state;
-    send_text(s->fd, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
-    while (!s->in.eof) {
-        fixture_turn(&s->f);
-        inbox_read(&s->in, s->fd, 20000);
-        if (s->streamed == 100000)
-            send_text(s->fd, "noise");
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        hang_up(s);
+        dial(s);
+        s->streamed = 0;
+        s->writable = 0;
+        send_text(s->fd, cases[i].request);
+        while (!s->in.eof) {
+            fixture_turn(&s->f);
+            inbox_read(&s->in, s->fd, 20000);
+            if (s->streamed == 100000)
+                send_text(s->fd, "noise");
+        }
+        char *body = strstr(s->in.data, "\r\n\r\n") + 4;
+        assert_true(inbox_has(&s->in, "\r\nContent-Type: video/x-flv\r\n"));
+        assert_true(inbox_has(&s->in, "\r\nConnection: close\r\n"));
+        body[-1] = '\0';
+        assert_null(strstr(s->in.data, "Content-Length"));
+        assert_int_equal(strstr(s->in.data, "chunked") != NULL, cases[i].chunked);
+        size_t len = s->in.len - (size_t)(body - s->in.data);
+        bool done = true;
+        if (cases[i].chunked)
+            len = dechunk(body, len, &done);
+        assert_true(done);
+        assert_int_equal(len, 3 + STREAM_LEN);
+        assert_memory_equal(body, "FLV", 3);
+        assert_memory_equal(body + 3, s->bytes, STREAM_LEN);
+        assert_true(s->writable > 0);
+        assert_int_equal(s->gone, 0);
     }
-    char *body = strstr(s->in.data, "\r\n\r\n") + 4;
-    assert_true(inbox_has(&s->in, "\r\nContent-Type: video/x-flv\r\n"));
-    assert_true(inbox_has(&s->in, "\r\nConnection: close\r\n"));
-    body[-1] = '\0';
-    assert_null(strstr(s->in.data, "Content-Length"));
-    assert_int_equal(s->in.len - (size_t)(body - s->in.data), 3 + STREAM_LEN);
-    assert_memory_equal(body, "FLV", 3);
-    assert_memory_equal(body + 3, s->bytes, STREAM_LEN);
-    assert_true(s->writable > 0);
-    assert_int_equal(s->gone, 0);
 }
 
 static void a_stream_notices_that_its_peer_left(void **state)

@@ -21,6 +21,7 @@
 struct edge_worker {
     struct map *audiences; /* by kind and name */
     struct wire_cache cache;
+    struct log_limit open_limit, close_limit;
 };
 
 struct edge {
@@ -496,6 +497,16 @@ void edge_free(struct edge **ep)
     }
     free(e->local);
     free(e);
+}
+
+bool edge_may_log(struct edge *e, struct worker *w, bool opening, uint32_t *suppressed)
+{
+    struct edge_worker *local = &e->local[w->index];
+    struct log_limit *l = opening ? &local->open_limit : &local->close_limit;
+    if (log_limit_pass(l, clock_us(), suppressed))
+        return true;
+    METRIC_INC(w->metrics.log_lines_suppressed_total);
+    return false;
 }
 
 int64_t edge_viewers(const struct edge *e)

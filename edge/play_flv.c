@@ -1,18 +1,26 @@
 #include "edge/play_flv.h"
 
 #include "base/mem.h"
+#include "base/must.h"
 #include "base/obj.h"
+#include "core/clock.h"
 #include "edge/player.h"
 #include "proto/flv.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #define PLAYER_MAGIC 0x706c666c
 
 struct flv_player {
     uint32_t magic;
+    struct edge *edge;
     struct http_exchange *exchange;
+    struct worker *worker;
     struct viewer viewer;
+    struct log_id log;
+    int64_t opened_us;
+    char name[NAME_STREAM_MAX + 1], peer[NET_ADDRESS_TEXT_MAX];
     struct task reap; /* the audience may still look at the viewer when it has ended it */
 };
 
@@ -28,6 +36,25 @@ static void player_free(void *arg)
     task_cancel(&p->reap);
     OBJ_POISON(p);
     free(p);
+}
+
+static void tell_open(const struct flv_player *p)
+{
+    uint32_t suppressed;
+    if (edge_may_log(p->edge, p->worker, true, &suppressed))
+        log_info(&p->log, "flv.open stream=%s peer=%s suppressed=%u", p->name, p->peer, suppressed);
+}
+
+static void tell_close(const struct flv_player *p, enum close_reason why)
+{
+    uint32_t suppressed;
+    METRIC_INC(p->worker->metrics.closed[why]);
+    if (!edge_may_log(p->edge, p->worker, false, &suppressed))
+        return;
+    LOG_AT(close_reason_is_fault(why) ? LOG_WARN : LOG_INFO, &p->log,
+           "flv.close reason=%s stream=%s peer=%s seconds=%" PRId64 " suppressed=%u",
+           close_reason_name(why), p->name, p->peer, (clock_us() - p->opened_us) / 1000000,
+           suppressed);
 }
 
 static const struct http_header stream_headers[] = {
@@ -84,7 +111,8 @@ static void on_end(void *owner, enum close_reason why)
     struct flv_player *p = player_of(owner);
     struct http_exchange *x = p->exchange;
     bool started = p->viewer.started;
-    task_defer(http_exchange_worker(x), &p->reap);
+    tell_close(p, why);
+    task_defer(p->worker, &p->reap);
     if (started)
         http_stream_end(x, why);
     else if (why == CLOSE_NOT_FOUND)
@@ -108,11 +136,29 @@ static void on_writable(struct http_exchange *x, void *owner)
 
 static void on_gone(struct http_exchange *x, enum close_reason why, void *owner)
 {
+    tell_close(player_of(owner), why);
     player_free(owner);
 }
 
 static const struct http_exchange_ops exchange_ops = {.on_writable = on_writable,
                                                       .on_gone = on_gone};
+
+static struct flv_player *player_new(struct http_exchange *x, struct edge *e, const char *name)
+{
+    struct flv_player *p = xcalloc(1, sizeof *p);
+    p->magic = PLAYER_MAGIC;
+    p->edge = e;
+    p->exchange = x;
+    p->worker = http_exchange_worker(x);
+    p->log = (struct log_id){"flv", p->worker->index, log_new_id()};
+    p->opened_us = clock_us();
+    p->viewer.ops = &ops;
+    p->viewer.owner = p;
+    must(slice_copy(slice_text(name), p->name, sizeof p->name));
+    net_address_text(http_exchange_peer(x), p->peer);
+    task_init(&p->reap, player_free, p);
+    return p;
+}
 
 void play_flv(struct http_exchange *x, const struct http_request *req, struct edge *e)
 {
@@ -121,21 +167,15 @@ void play_flv(struct http_exchange *x, const struct http_request *req, struct ed
         http_respond_error(x, 400, "bad_name", "not a valid stream name");
         return;
     }
-    struct flv_player *p = xcalloc(1, sizeof *p);
-    p->magic = PLAYER_MAGIC;
-    p->exchange = x;
-    p->viewer.ops = &ops;
-    p->viewer.owner = p;
-    task_init(&p->reap, player_free, p);
-    struct worker *w = http_exchange_worker(x);
+    struct flv_player *p = player_new(x, e, name);
     enum wire_kind kind = player_wants_all_tracks(req->query) ? WIRE_FLV : WIRE_FLV_BASIC;
-    int err = viewer_join(e, w, name, kind, &p->viewer);
+    int err = viewer_join(e, p->worker, name, kind, &p->viewer);
     if (err < 0) {
-        METRIC_INC(w->metrics.play_refused_total);
-        OBJ_POISON(p);
-        free(p);
+        METRIC_INC(p->worker->metrics.play_refused_total);
+        player_free(p);
         respond_unavailable(x, 503, "unavailable", player_refusal_text(err));
         return;
     }
+    tell_open(p);
     http_exchange_watch(x, &exchange_ops, p);
 }

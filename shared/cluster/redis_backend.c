@@ -242,6 +242,7 @@ static void on_left(const redisReply *reply, void *arg)
     struct redis_args a;
     redis_args_init(&a);
     redis_arg(&a, "QUIT");
+    redis_conn_leaves(r->cmd);
     if (r->on_closed != NULL && redis_send(r, &a, on_quit, r) < 0)
         on_quit(NULL, r);
     redis_args_fini(&a);

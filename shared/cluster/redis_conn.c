@@ -55,8 +55,9 @@ struct redis_conn {
     void *arg;
 
     enum conn_state state;
-    bool lost;   /* a connection or a try was lost and none is up: commands are not taken */
-    bool opened; /* there was a connection before */
+    bool lost;    /* a connection or a try was lost and none is up: commands are not taken */
+    bool opened;  /* there was a connection before */
+    bool leaving; /* we have asked Redis to close it */
     bool push;
     int64_t up_us;
     struct io *io;
@@ -139,13 +140,19 @@ static void tear_down(struct redis_conn *c)
 static void lost(struct redis_conn *c, const char *why)
 {
     /* One line for a loss, not one for each try after it. */
-    LOG_AT(c->lost ? LOG_DEBUG : LOG_WARN, &c->log, "redis.lost address=%s error=\"%s\"",
-           c->address, why);
+    LOG_AT(c->lost || c->leaving ? LOG_DEBUG : LOG_WARN, &c->log,
+           "redis.lost address=%s error=\"%s\"", c->address, why);
     if (c->state == CONN_UP && clock_us() - c->up_us > REDIS_STABLE_US)
         backoff_reset(&c->backoff);
     tear_down(c);
     c->state = CONN_WAITING;
     timer_set_ms(&c->retry, backoff_next_ms(&c->backoff));
+}
+
+void redis_conn_leaves(struct redis_conn *c)
+{
+    OBJ_CHECK(c, REDIS_CONN_MAGIC);
+    c->leaving = true;
 }
 
 void redis_conn_drop(struct redis_conn *c, const char *why)

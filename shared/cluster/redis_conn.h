@@ -55,6 +55,8 @@ int redis_conn_command(struct redis_conn *c, const struct redis_args *a, redis_d
                        void *arg);
 /* Sends SUBSCRIBE: from here on all replies are pushes and no other command may be sent. */
 void redis_conn_subscribe(struct redis_conn *c, const struct redis_args *a);
+/* QUIT is on its way: that the connection ends is no event. */
+void redis_conn_leaves(struct redis_conn *c);
 /* Gives this connection up and makes another. */
 void redis_conn_drop(struct redis_conn *c, const char *why);
 

@@ -105,7 +105,7 @@ class Feeder:
         self.publisher = rtmp.Publisher(address, name, abilities)
         self.stream = name.split("/", 1)[1]
         self.tags, self.speed, self.loops = tags, speed, loops
-        self.length = tags[-1][1] + 1000 // FRAME_RATE
+        self.length = max(ts for _, ts, _ in tags) + 1000 // FRAME_RATE
         self.stopped = threading.Event()
         self.error = None
         self.publisher.accepted()

@@ -1,5 +1,6 @@
 """The API, health and metrics as contract.md has them, and HTTP clients that do not behave."""
 import json
+import re
 import threading
 import time
 
@@ -189,7 +190,7 @@ def test_malformed_requests(node, what):
     status, head, body = exchange(node.http, MALFORMED[what] + after)
     assert 400 <= status < 600, head[:200]
     assert "connection: close" in head.lower()
-    assert b"HTTP/1.1" not in body, "a second answer"
+    assert not re.search(rb"HTTP/1\.\d \d\d\d ", body), "a second answer"
     assert node.request("/healthz", port="http")[0] == 200
 
 
@@ -210,11 +211,16 @@ def test_slow_requests_end_at_the_deadline(node, feed, play):
     silent = [Raw(node.http) for _ in range(5)]
     began = time.monotonic()
     ended = {}
+    last = [began]
 
     def dribble():
+        now = time.monotonic()
+        drop = now - last[0] > 0.3  # so that the headers do not get too many
+        if drop:
+            last[0] = now
         for n, raw in enumerate(loris + silent):
-            if n not in ended and ((n < len(loris) and not raw.send(b"X: y\r\n")) or raw.read_some() is None):
-                ended[n] = time.monotonic() - began
+            if n not in ended and ((drop and n < len(loris) and not raw.send(b"X: y\r\n")) or raw.read_some() is None):
+                ended[n] = now - began
         return len(ended) == len(loris) + len(silent)
 
     wait_for(dribble, 20, "all to be closed", state=lambda: str(ended))

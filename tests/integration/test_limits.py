@@ -102,16 +102,18 @@ def test_publisher_that_announces_much(node, closing, tags):
 
 
 def test_bad_media_does_not_end_a_stream(node, feed, play):
-    """A message that cannot be understood is passed over."""
+    """A message of a kind that is not known is passed over."""
     node.expect(r"publish\.passed_over", LOST)
     publisher = feed(node, "live/cam1")
     player = play(node, "live/cam1")
     player.wait_media(20)
     publisher.halt()
-    for body in (b"\x98", b"\xff\xff\xff", b"\x18\x00\x00\x00\x00", b"\x90zzz"):
+    for body in (b"\xffhvc1rest", b"\x18\x00\x00\x00\x00", b"\x9fhvc1rest"):
         publisher.publisher.send(flv.VIDEO, publisher.sent[-1][1], body)
-    publisher.publisher.send(flv.AUDIO, publisher.sent[-1][1], b"")
     at = publisher.sent[-1][1]
+    publisher.publisher.send(flv.AUDIO, at, b"\xd0rest")
+    publisher.publisher.send(flv.AUDIO, at, b"")
+    publisher.publisher.send(flv.VIDEO, at, b"")
     publisher.publisher.send(flv.VIDEO, at + 33, b"\x27\x01\0\0\0\0\0\0\x01\x09")
     player.wait(lambda: player.media[-1] == publisher.sent[-1], 10, "the frame after the bad ones")
     assert not publisher.connection.closed

@@ -252,3 +252,17 @@ def test_one_connection_plays_twice(node, feed, play):
     count = len(player.media)
     player.command("play", None, "cam1", sid=1)
     player.wait_media(count + 20)
+
+
+@pytest.mark.core
+def test_nothing_stays_in_memory(start, feed, play, play_flv):
+    """When a stream has ended and its window has passed, no frame of it is left."""
+    node = start("node", {"hls.segment_ms": 1000, "hls.window_segments": 3})
+    publisher = feed(node, "live/cam1")
+    for player in (play(node, "live/cam1"), play_flv(node, "live/cam1")):
+        player.wait_media(20)
+    assert node.metric("frames_alive") > 0
+    publisher.finish()
+    node.wait_metric("frames_alive", 0, 20)
+    node.wait_metric("feeds", 0)
+    assert node.metric("log_memory_bytes") == 0

@@ -15,7 +15,7 @@
 
 #define SCRATCH_BYTES (1024 * 1024) /* read at once while a player is parsed */
 #define DISCARD_BYTES (4 * 1024 * 1024)
-#define POLL_MS       2 /* between two looks at what is to be started or measured */
+#define LOOK_MS       10 /* between two looks at whether all first frames are there */
 #define RATE_DEFAULT  500
 #define REST_S        3
 #define WINDOW_S      10
@@ -151,6 +151,16 @@ static void start_due(struct load *l)
         player_start(l, l->started++);
 }
 
+/* How long nothing but sockets needs attention.  A load that wakes up for nothing takes time from
+ * the server it measures. */
+static int idle_ms(const struct load *l, int64_t now_us, int64_t until_us)
+{
+    int64_t left_ms = (until_us - now_us + 999) / 1000;
+    if (l->started < l->options.players || left_ms < 1)
+        return 1;
+    return left_ms < INT32_MAX ? (int)left_ms : INT32_MAX;
+}
+
 /* Serves the sockets until then, or until all players have left. */
 static void serve_until(struct load *l, int64_t until_us)
 {
@@ -158,8 +168,7 @@ static void serve_until(struct load *l, int64_t until_us)
     int64_t now_us;
     while ((now_us = clock_us()) < until_us && l->gone < l->options.players) {
         start_due(l);
-        int64_t left_ms = (until_us - now_us + 999) / 1000;
-        int n = epoll_wait(l->epoll, events, BENCH_EVENTS, left_ms < POLL_MS ? 1 : POLL_MS);
+        int n = epoll_wait(l->epoll, events, BENCH_EVENTS, idle_ms(l, now_us, until_us));
         for (int i = 0; i < n; i++)
             player_event(events[i].data.ptr);
     }
@@ -171,7 +180,7 @@ static void wait_for_frames(struct load *l)
     int64_t until_us =
         l->begin.at_us + (int64_t)o->players * 1000000 / o->rate + LOAD_STARTED_MS * 1000;
     while (clock_us() < until_us && l->framed + l->gone < o->players)
-        serve_until(l, clock_us() + POLL_MS * 1000);
+        serve_until(l, clock_us() + LOOK_MS * 1000);
 }
 
 static void open_window(struct load *l)

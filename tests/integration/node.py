@@ -1,5 +1,4 @@
 """Processes under test: sluice nodes, redis-server. Their ports come from the kernel, their logs are kept."""
-import collections
 import json
 import os
 import pathlib
@@ -323,6 +322,3 @@ class Cluster:
 
     def wait_no_owner(self, name, deadline=10):
         wait_for(lambda: not self.owner(name), deadline, f"{name} to be nobody's")
-
-
-Address = collections.namedtuple("Address", "host port")

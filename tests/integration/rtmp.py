@@ -333,8 +333,8 @@ class Publisher:
 
     def send(self, type, timestamp, body):
         csid = {AUDIO: 4, VIDEO: 6}.get(type, 5)
+        self.sent.append((type, timestamp & 0xFFFFFFFF, body))  # before a player can have it
         self.connection.write(Message(type, csid, 1, timestamp & 0xFFFFFFFF, body))
-        self.sent.append((type, timestamp & 0xFFFFFFFF, body))
 
     def send_all(self, tags):
         for tag in tags:

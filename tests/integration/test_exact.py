@@ -98,7 +98,7 @@ def in_and_out(source, nodes, play, play_flv):
         player.wait_media(len(told) + len(wanted), 10)
         if isinstance(player, flv.Player):
             player.wait_closed()
-            assert player.error is None, player.error
+            assert player.error is None and player.complete, player.error
         else:
             player.wait_status("NetStream.Play.UnpublishNotify")
         check(player, listed, what)

@@ -39,7 +39,10 @@ def nested(depth):
 def hostile():
     command = lambda body: rtmp.chunks(rtmp.Message(rtmp.COMMAND, 3, 0, 0, body), 128)
     control = lambda type, value: rtmp.chunks(rtmp.Message(type, 2, 0, 0, struct.pack(">I", value)), 128)
-    header = lambda fmt, csid, length, type=20: bytes([fmt << 6 | csid]) + b"\0\0\0" + length.to_bytes(3, "big") + bytes([type]) + bytes(4)
+
+    def header(fmt, csid, length, type=20):
+        return bytes([fmt << 6 | csid]) + b"\0\0\0" + length.to_bytes(3, "big") + bytes([type]) + bytes(4)
+
     return {
         "AMF0 nested 100,000 deep": nested(100_000),
         "AMF0 nested 5,000 deep": nested(5000),
@@ -95,7 +98,8 @@ def test_publisher_that_announces_much(node, closing, tags):
     before = node.memory_kib()
     publisher = closing(rtmp.Publisher(node.rtmp, "live/cam1").accepted())
     for csid in range(8, 20):
-        publisher.connection.write_raw(bytes([csid]) + b"\0\0\0" + (4 << 20).to_bytes(3, "big") + b"\x09" + struct.pack("<I", 1) + bytes(100))
+        head = bytes([csid]) + b"\0\0\0" + (4 << 20).to_bytes(3, "big") + b"\x09" + struct.pack("<I", 1)
+        publisher.connection.write_raw(head + bytes(100))
     publisher.send(*tags[0])
     if not SLOW:
         assert node.memory_kib() - before < 8 * 1024
@@ -302,7 +306,8 @@ def test_open_publishing_is_warned_of(start):
 
 SOURCE, TARGET = "203.0.113.7", "192.0.2.1"
 V1 = f"PROXY TCP4 {SOURCE} {TARGET} 40000 1935\r\n".encode()
-V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + socket.inet_aton(SOURCE) + socket.inet_aton(TARGET) + struct.pack(">HH", 40000, 1935)
+V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"
+V2 += socket.inet_aton(SOURCE) + socket.inet_aton(TARGET) + struct.pack(">HH", 40000, 1935)
 V2_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0"
 
 
@@ -375,7 +380,7 @@ def test_drain(node, feed, play, play_flv):
     assert node.wait_exit() == 0
     assert node.log.find(r"node\.drained")
     assert "NetStream.Play.Stop" in player.statuses or "NetStream.Play.UnpublishNotify" in player.statuses
-    assert other.error is None
+    assert other.error is None and other.complete
 
 
 def test_second_signal_stops_at_once(start, closing, tags):
@@ -455,7 +460,8 @@ def test_later_settings_win(start, tmp_path):
 
 def test_port_in_use(node):
     host, port = node.rtmp
-    done = sluice("serve", "--set", f"rtmp.listen={host}:{port}", "--set", f"http.listen={host}:0", "--set", f"admin.listen={host}:0")
+    done = sluice("serve", "--set", f"rtmp.listen={host}:{port}", "--set", f"http.listen={host}:0",
+                  "--set", f"admin.listen={host}:0")
     assert done.returncode == 1
     assert "listen.failed" in done.stderr
 
@@ -471,10 +477,50 @@ def test_refused_by_redis_for_good(redis, start):
     assert "wrong" not in "\n".join(node.log.lines)
 
 
-def test_half_open_connections(start):
+def test_half_open_connections(start, closing):
     """Loopback is not counted: a balancer or this test may have many."""
     node = start("node", {"limits.half_open_per_address": 4})
-    many = [Raw(node.rtmp) for _ in range(20)]
-    assert node.metric("connections_open") >= 20
-    for raw in many:
-        raw.close()
+    for _ in range(20):
+        closing(Raw(node.rtmp))
+    node.wait_metric("connections_open", lambda n: n >= 20)
+
+
+
+@pytest.mark.parametrize("kind", ["rtmp", "flv"])
+def test_slow_viewer_gets_the_end(start, closing, tags, play, play_flv, kind):
+    """The publisher says goodbye while a viewer is still behind: it gets the rest, then it is told."""
+    node = start("node", {"viewer.behind_ms": 60000})
+    publisher = closing(rtmp.Publisher(node.rtmp, "live/cam1").accepted())
+    media = heavy(tags)
+    publisher.send_all(media[:10])
+    bucket = m.Bucket(8_000_000)
+    if kind == "flv":
+        slow = play_flv(node, "live/cam1", receive_buffer=32768, bucket=bucket)
+    else:
+        slow = play(node, "live/cam1", receive_buffer=32768).throttle(bucket)
+    slow.wait_media(3)
+    publisher.send_all(media[10:])
+    publisher.finish("cam1")
+    node.wait_metric("publishers", 0)
+    assert len(slow.media) < len(media) / 2
+    bucket.free()
+    slow.wait(lambda: slow.media[-1] == publisher.sent[-1], 15, "the last frame")
+    if kind == "flv":
+        slow.wait_closed()
+        assert slow.complete
+    else:
+        slow.wait_status("NetStream.Play.UnpublishNotify")
+    m.assert_unbroken(slow.media, publisher.sent)
+
+
+def test_dead_viewer_of_an_ended_stream(start, closing, tags):
+    """It is not waited for longer than for any other that takes nothing."""
+    node = start("node", {"viewer.behind_ms": 60000, "viewer.stalled_ms": 1000})
+    node.expect(r"reason=(stalled|too_slow)")
+    publisher = closing(rtmp.Publisher(node.rtmp, "live/cam1").accepted())
+    publisher.send_all(heavy(tags))
+    dead = Raw(node.http, b"GET /live/cam1.flv HTTP/1.1\r\nHost: a\r\n\r\n")
+    node.wait_metric("play_total", 1)
+    publisher.finish("cam1")
+    node.wait_metric("viewers_flv", 0, 20)
+    dead.close()

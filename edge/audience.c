@@ -458,6 +458,7 @@ void viewer_writable(struct viewer *v)
 void viewer_pause(struct viewer *v, bool paused)
 {
     v->paused = paused;
+    cursor_rested(&v->cursor);
     v->cursor.skips = 0;
     if (!paused && v->audience != NULL)
         viewer_pump(v);

@@ -52,6 +52,22 @@ static enum cursor_verdict jump(struct cursor *c, const struct run *r, const str
     return count_skip(c, now_us);
 }
 
+/* True while what the cursor lacks has only just come. */
+static bool in_grace(struct cursor *c, const struct run *r, int64_t behind_us, int64_t now_us)
+{
+    bool had_all = c->at_head;
+    c->at_head = c->seq == r->next;
+    if (had_all || c->at_head)
+        c->grace_until_us = now_us + behind_us;
+    return now_us < c->grace_until_us;
+}
+
+void cursor_rested(struct cursor *c)
+{
+    c->at_head = false;
+    c->grace_until_us = 0;
+}
+
 enum cursor_verdict cursor_judge(struct cursor *c, const struct log *l,
                                  const struct viewer_limits *limits, int64_t now_us,
                                  uint64_t *skipped)
@@ -66,6 +82,8 @@ enum cursor_verdict cursor_judge(struct cursor *c, const struct log *l,
             return CURSOR_EVICTED;
         return jump(c, newest, key, now_us, skipped);
     }
+    if (in_grace(c, r, limits->behind_us, now_us))
+        return CURSOR_KEEP;
     const struct log_key *key = run_newest_key(r);
     int64_t allowed_us = c->join_age_us > limits->behind_us ? c->join_age_us : limits->behind_us;
     if (key == NULL || key->seq <= c->seq || run_behind_us(r, c->seq) <= allowed_us)

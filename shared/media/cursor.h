@@ -16,7 +16,9 @@ struct cursor {
     uint32_t skips;        /* jumps in the last SKIPS_WINDOW_US */
     int64_t skips_since_us;
     int64_t join_age_us; /* how old the key frame was when it joined: that much is no one's fault */
-    struct inforce *told; /* what the viewer was given */
+    bool at_head;        /* it had everything when the judge last looked */
+    int64_t grace_until_us; /* until then it may take what came in one burst */
+    struct inforce *told;   /* what the viewer was given */
 };
 
 struct viewer_limits {
@@ -36,7 +38,12 @@ enum cursor_verdict {
     CURSOR_TOO_SLOW, /* jumped too often */
     CURSOR_EVICTED,  /* its place has left the log and there is no key frame to go on at: wait */
 };
-/* The one judge of slow viewers.  *skipped (may be NULL) counts the frames jumped over. */
+/*
+ * The one judge of slow viewers, asked before each write.  What comes in one burst (a publisher or
+ * a link that stood still, a step of the publisher's clock) is not the viewer's fault: one that had
+ * everything before has limits->behind_us to take it.  *skipped (may be NULL) counts the frames
+ * jumped over.
+ */
 enum cursor_verdict cursor_judge(struct cursor *c, const struct log *l,
                                  const struct viewer_limits *limits, int64_t now_us,
                                  uint64_t *skipped);
@@ -49,6 +56,9 @@ bool cursor_next_run(struct cursor *c, const struct log *l);
 
 /* True when frames wait to be sent. */
 bool cursor_has_more(const struct cursor *c, const struct log *l);
+
+/* It took nothing for a while because it wished so: the next judgement knows no burst. */
+void cursor_rested(struct cursor *c);
 
 /* n more bytes of the span's wire form (from the cursor's place, after its offset) are out. */
 void cursor_advance(struct cursor *c, const struct wire_span *span, const struct run *r, size_t n);

@@ -94,6 +94,26 @@ static void who_jumps_too_often_is_given_up(void **state)
     log_free(&l);
 }
 
+static void a_burst_is_not_the_viewers_fault(void **state)
+{
+    struct log *l = log_new(&roomy);
+    uint64_t seq = 1;
+    int64_t now_us = 50000000;
+    log_open_run(l, 1, 1, NULL);
+    append_video(l, &seq, 10);
+    struct cursor c = {.epoch = 1, .seq = seq};
+    assert_int_equal(cursor_judge(&c, l, &three_seconds, now_us, NULL), CURSOR_KEEP);
+    append_video(l, &seq, 125); /* five seconds at once */
+    struct cursor rested = c;
+    cursor_rested(&rested);
+    now_us += 60000000; /* the publisher stood still meanwhile */
+    assert_int_equal(cursor_judge(&c, l, &three_seconds, now_us, NULL), CURSOR_KEEP);
+    assert_int_equal(cursor_judge(&c, l, &three_seconds, now_us + 2999999, NULL), CURSOR_KEEP);
+    assert_int_equal(cursor_judge(&c, l, &three_seconds, now_us + 3000000, NULL), CURSOR_SKIPPED);
+    assert_int_equal(cursor_judge(&rested, l, &three_seconds, now_us, NULL), CURSOR_SKIPPED);
+    log_free(&l);
+}
+
 static void a_place_that_left_the_log_is_a_jump_or_a_wait(void **state)
 {
     struct log_limits limits = roomy;
@@ -177,6 +197,7 @@ int main(void)
         cmocka_unit_test_teardown(one_judge_for_slow_viewers, nothing_is_left),
         cmocka_unit_test_teardown(the_age_of_the_first_key_frame_is_allowed, nothing_is_left),
         cmocka_unit_test_teardown(who_jumps_too_often_is_given_up, nothing_is_left),
+        cmocka_unit_test_teardown(a_burst_is_not_the_viewers_fault, nothing_is_left),
         cmocka_unit_test_teardown(a_place_that_left_the_log_is_a_jump_or_a_wait, nothing_is_left),
         cmocka_unit_test_teardown(a_cursor_goes_on_in_the_next_run, nothing_is_left),
         cmocka_unit_test_teardown(a_half_sent_frame_is_held, nothing_is_left),

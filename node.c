@@ -381,23 +381,34 @@ static void node_free(struct node *n)
     free(n->public_routes);
     free(n->admin_routes);
     free(n->cluster_routes);
+    config_free(&n->reloaded);
     pthread_mutex_destroy(&n->mutex);
     pthread_cond_destroy(&n->cond);
 }
 
-/* SIGHUP: what may change while the node runs.  The settings as a whole stay those of the start. */
+static void take_config(struct node *n, struct worker *w)
+{
+    w->config = n->reloaded;
+}
+
+/* SIGHUP: log level and access rules change, on every worker between two handlers; the rest stays.
+ */
 static void reload(struct node *n)
 {
-    struct config *now = NULL;
+    struct config *next = NULL, *old = n->reloaded;
     char error[CONFIG_ERROR_MAX];
-    if (config_load(&now, n->path, environ, n->sets, n->set_count, error) < 0) {
+    if (config_load(&next, n->path, environ, n->sets, n->set_count, error) < 0) {
         log_error(&n->log, "config.reload_failed error=\"%s\"", error);
         return;
     }
-    log_set_level(now->log.level);
-    config_log_kept(n->config, now, &n->log);
+    config_keep(next, n->config, &n->log);
+    log_set_level(next->log.level);
+    n->reloaded = next;
+    node_on_workers(n, take_config, INT64_MAX);
+    config_free(&old); /* nobody looks at it any more */
+    listeners_set_trusted(n->rtmp_port, &next->limits.trusted);
+    listeners_set_trusted(n->http_port, &next->limits.trusted);
     log_info(&n->log, "config.reloaded");
-    config_free(&now);
 }
 
 static void log_ready(const struct node *n)

@@ -63,8 +63,8 @@ static void run_step(struct message *m)
     free(s);
 }
 
-static void on_all_workers(struct node *n, void (*run)(struct node *n, struct worker *w),
-                           int64_t deadline_us)
+void node_on_workers(struct node *n, void (*run)(struct node *n, struct worker *w),
+                     int64_t deadline_us)
 {
     expect(n, n->workers.count);
     for (int i = 0; i < n->workers.count; i++) {
@@ -131,15 +131,15 @@ void node_drain(struct node *n)
     expect(n, 1);
     ingest_drain(n->ingest, answer, n);
     await(n, deadline_us);
-    on_all_workers(n, end_players, deadline_us);
-    on_all_workers(n, drop_pulls, deadline_us);
+    node_on_workers(n, end_players, deadline_us);
+    node_on_workers(n, drop_pulls, deadline_us);
     expect(n, 1);
     cluster_close(n->cluster, answer, n);
     await(n, deadline_us);
     if (n->cluster_port != NULL)
         listeners_close(n->cluster_port);
     listeners_close(n->admin_port);
-    on_all_workers(n, end_links, deadline_us);
+    node_on_workers(n, end_links, deadline_us);
     await_connections(n, deadline_us);
     log_info(&n->log, "node.drained ms=%lld connections=%lld",
              (long long)(clock_us() - start_us) / 1000, (long long)connections_open(n));

@@ -47,6 +47,7 @@ struct node {
     struct listener_set *rtmp_port, *http_port, *admin_port, *cluster_port;
     struct api_listen listen;
 
+    struct config *reloaded; /* what SIGHUP has put in the place of `config` on the workers */
     atomic_bool draining;
     atomic_bool fatal; /* the directory refused us: EXIT_CONFIG */
     pthread_mutex_t mutex;
@@ -54,6 +55,9 @@ struct node {
     int waiting; /* answers that node_await() waits for; under the mutex */
 };
 
+/* Runs a step on every worker and waits until all have, at most until the deadline (clock_us). */
+void node_on_workers(struct node *n, void (*run)(struct node *n, struct worker *w),
+                     int64_t deadline_us);
 /* Tells everybody to go and waits until they have, at most node.drain_s, or until a second signal.
  */
 void node_drain(struct node *n);

@@ -204,11 +204,13 @@ void config_log_unused(const struct config *c, const struct log_id *log)
     }
 }
 
-void config_log_kept(const struct config *now, const struct config *next, const struct log_id *log)
+void config_keep(struct config *next, const struct config *now, const struct log_id *log)
 {
     for (size_t i = 0; i < config_option_count; i++) {
         const struct option *o = &config_options[i];
-        if ((o->flags & OPTION_RELOAD) == 0 && !option_equal(o, now, next))
-            log_warn(log, "config.kept setting=%s", o->name);
+        if ((o->flags & OPTION_RELOAD) != 0 || option_equal(o, now, next))
+            continue;
+        log_warn(log, "config.kept setting=%s", o->name);
+        option_copy(o, next, now);
     }
 }

@@ -123,8 +123,9 @@ void config_free(struct config **cp);
 /* Logs config.unused for every setting that is not at its default and whose part is not built. */
 void config_log_unused(const struct config *c, const struct log_id *log);
 
-/* Logs config.kept for every setting that differs in `next` though only a restart can change it. */
-void config_log_kept(const struct config *now, const struct config *next, const struct log_id *log);
+/* Makes `next` fit to take the place of `now` in a running node: settings that only a restart can
+ * change keep their value, and each that differs is logged (config.kept). */
+void config_keep(struct config *next, const struct config *now, const struct log_id *log);
 
 /* Writes conf/sluice.yaml: every setting with its default and its help. */
 int config_print_sample(int fd);

@@ -48,6 +48,8 @@ const struct option *option_find(const char *name);
 bool option_is_section(const char *name);
 /* The known name within two slips of an unknown one, or NULL. */
 const char *option_suggest(const char *name);
+/* Sets the option's member of `to` to a copy of that of `from`. */
+void option_copy(const struct option *o, struct config *to, const struct config *from);
 /* "SLUICE_RTMP_LISTEN". */
 void option_environment_name(const struct option *o, char out[OPTION_NAME_MAX + 8]);
 

@@ -165,6 +165,15 @@ void option_set_default(const struct option *o, struct config *c)
         must(option_set_scalar(o, c, o->standard, strlen(o->standard), true, reason) == NULL);
 }
 
+static void copy_list(const struct option *o, struct config *to, const struct text_list *from)
+{
+    struct text_list *list = member(o, to);
+    option_clear_list(o, to);
+    list->items = xcalloc(from->count + 1, sizeof *list->items);
+    for (; list->count < from->count; list->count++)
+        list->items[list->count] = xstrdup(from->items[list->count]);
+}
+
 void option_free(const struct option *o, struct config *c)
 {
     if (o->type == OPTION_LIST) {
@@ -173,6 +182,31 @@ void option_free(const struct option *o, struct config *c)
         char **text = member(o, c);
         free(*text);
         *text = NULL;
+    }
+}
+
+void option_copy(const struct option *o, struct config *to, const struct config *from)
+{
+    const void *x = const_member(o, from);
+    switch (o->type) {
+    case OPTION_TEXT:
+        option_free(o, to);
+        *(char **)member(o, to) = xstrdup(*(char *const *)x);
+        return;
+    case OPTION_BOOL:
+        *(bool *)member(o, to) = *(const bool *)x;
+        return;
+    case OPTION_INT:
+    case OPTION_MS:
+    case OPTION_BYTES:
+        *(int64_t *)member(o, to) = *(const int64_t *)x;
+        return;
+    case OPTION_ENUM:
+        memcpy(member(o, to), x, sizeof(unsigned));
+        return;
+    case OPTION_LIST:
+        copy_list(o, to, x);
+        return;
     }
 }
 

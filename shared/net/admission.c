@@ -70,19 +70,29 @@ struct admission *admission_new(int64_t half_open_max, int64_t connections_max,
     a->seed = crypto_random_u64();
     a->refs = 1;
     must(pthread_mutex_init(&a->mutex, NULL) == 0);
+    admission_set_trusted(a, trusted, bad);
+    return a;
+}
+
+void admission_set_trusted(struct admission *a, const struct text_list *trusted, const char **bad)
+{
     if (bad != NULL)
         *bad = NULL;
-    if (trusted->count == 0)
-        return a;
-    size_t count = trusted->count < ADMISSION_TRUSTED_MAX ? trusted->count : ADMISSION_TRUSTED_MAX;
-    a->trusted = xcalloc(count, sizeof *a->trusted);
-    for (size_t i = 0; i < count; i++) {
-        if (parse_block(trusted->items[i], &a->trusted[a->trusted_count]))
-            a->trusted_count++;
+    size_t max = trusted->count < ADMISSION_TRUSTED_MAX ? trusted->count : ADMISSION_TRUSTED_MAX;
+    struct block *blocks = xcalloc(max + 1, sizeof *blocks);
+    size_t count = 0;
+    for (size_t i = 0; i < max; i++) {
+        if (parse_block(trusted->items[i], &blocks[count]))
+            count++;
         else if (bad != NULL && *bad == NULL)
             *bad = trusted->items[i];
     }
-    return a;
+    pthread_mutex_lock(&a->mutex);
+    struct block *old = a->trusted;
+    a->trusted = blocks;
+    a->trusted_count = count;
+    pthread_mutex_unlock(&a->mutex);
+    free(old);
 }
 
 struct admission *admission_ref(struct admission *a)
@@ -165,12 +175,15 @@ bool admission_enter(struct admission *a, const struct net_address *peer, struct
     *c = (struct admission_count){0};
     if (a->half_open_max <= 0 && a->connections_max <= 0)
         return true;
-    if (net_address_is_loopback(peer) || !net_address_key(peer, c->key) || is_trusted(a, c->key))
+    if (net_address_is_loopback(peer) || !net_address_key(peer, c->key))
         return true;
-    if (!is_mapped(c->key))
-        memset(c->key + 8, 0, 8);
     pthread_mutex_lock(&a->mutex);
-    bool ok = enter_locked(a, c);
+    bool ok = is_trusted(a, c->key);
+    if (!ok) {
+        if (!is_mapped(c->key))
+            memset(c->key + 8, 0, 8);
+        ok = enter_locked(a, c);
+    }
     pthread_mutex_unlock(&a->mutex);
     return ok;
 }

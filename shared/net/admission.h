@@ -18,6 +18,8 @@ struct admission;
  * be NULL) points at the first of them. */
 struct admission *admission_new(int64_t half_open_max, int64_t connections_max,
                                 const struct text_list *trusted, const char **bad);
+/* Another list in the place of `trusted`; connections that are there stay counted as they were. */
+void admission_set_trusted(struct admission *a, const struct text_list *trusted, const char **bad);
 struct admission *admission_ref(struct admission *a);
 void admission_unref(struct admission **ap);
 

@@ -368,7 +368,6 @@ static int descriptor_limit(void)
 static struct listener_set *set_new(struct workers *g, const struct listener_options *o)
 {
     const struct config *c = g->config;
-    const char *bad;
     struct listener_set *set = xcalloc(1, sizeof *set);
     set->name = xstrdup(o->name);
     set->proxy_protocol = o->proxy_protocol;
@@ -379,9 +378,8 @@ static struct listener_set *set_new(struct workers *g, const struct listener_opt
     set->fd_max = descriptor_limit();
     set->admission = admission_new(o->essential ? 0 : c->limits.half_open_per_address,
                                    o->essential ? 0 : c->limits.connections_per_address,
-                                   &c->limits.trusted, &bad);
-    if (bad != NULL)
-        log_warn(&set->log, "listen.trusted_ignored name=%s entry=\"%s\"", set->name, bad);
+                                   &(struct text_list){0}, NULL);
+    listeners_set_trusted(set, &c->limits.trusted);
     set->count = g->count;
     set->listeners = xcalloc((size_t)g->count, sizeof *set->listeners);
     for (int i = 0; i < g->count; i++) {
@@ -394,6 +392,14 @@ static struct listener_set *set_new(struct workers *g, const struct listener_opt
         timer_init(&l->pause_timer, l->worker, "listener.pause", on_pause_over, l);
     }
     return set;
+}
+
+void listeners_set_trusted(struct listener_set *s, const struct text_list *trusted)
+{
+    const char *bad;
+    admission_set_trusted(s->admission, trusted, &bad);
+    if (bad != NULL)
+        log_warn(&s->log, "listen.trusted_ignored name=%s entry=\"%s\"", s->name, bad);
 }
 
 int listeners_open(struct listener_set **out, struct workers *g, const struct listener_options *o)

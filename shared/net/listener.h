@@ -1,6 +1,7 @@
 #ifndef SLUICE_NET_LISTENER_H
 #define SLUICE_NET_LISTENER_H
 
+#include "core/config.h"
 #include "core/worker.h"
 #include "net/io.h"
 
@@ -30,6 +31,8 @@ int listeners_open(struct listener_set **out, struct workers *g, const struct li
 /* The port in use, and its text "HOST:PORT" (HOST as bound). */
 uint16_t listeners_port(const struct listener_set *s);
 void listeners_address_text(const struct listener_set *s, char out[NET_ADDRESS_TEXT_MAX]);
+/* Takes a new limits.trusted; from any thread. */
+void listeners_set_trusted(struct listener_set *s, const struct text_list *trusted);
 /* No new connections from now on; from any thread. */
 void listeners_close(struct listener_set *s);
 /* After the workers have stopped. */

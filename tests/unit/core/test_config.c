@@ -341,12 +341,22 @@ static void test_settings_that_a_reload_keeps(void **state)
 {
     struct capture out;
     struct config *now = parsed("node: { id: a }");
-    struct config *next = parsed("node: { id: b }\nlog: { level: debug }\n");
+    struct config *next = parsed("node: { id: b }\nrtmp: { proxy_protocol: true }\n"
+                                 "viewer: { max: 7 }\nlog: { level: debug, format: json }\n"
+                                 "webrtc: { public_addresses: [\"192.0.2.1\"] }\n"
+                                 "auth: { publish_keys: [one, two] }\n");
     capture_begin(&out);
-    config_log_kept(now, next, &test_log);
+    config_keep(next, now, &test_log);
     const char *text = capture_end(&out);
     assert_non_null(strstr(text, " warn test config.kept setting=node.id\n"));
     assert_null(strstr(text, "log.level"));
+    assert_string_equal(next->node.id, "a");
+    assert_false(next->rtmp.proxy_protocol);
+    assert_int_equal(next->viewer.max, 0);
+    assert_int_equal(next->log.format, LOG_FORMAT_TEXT);
+    assert_int_equal(next->webrtc.public_addresses.count, 0);
+    assert_int_equal(next->log.level, LOG_DEBUG);
+    assert_int_equal(next->auth.publish_keys.count, 2);
     config_free(&now);
     config_free(&next);
 }

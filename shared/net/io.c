@@ -272,8 +272,10 @@ ssize_t io_writev(struct io *io, const struct iovec *iov, int count)
     if (io->fd < 0 || io->failed || io->end != END_NOT)
         return ERR_CLOSED;
     int err = flush(io);
-    if (err < 0)
+    if (err < 0) {
+        fail_later(io, err);
         return err;
+    }
     if (io->blocked || io->connecting || count == 0)
         return 0;
     if (count > IO_IOV_MAX)
@@ -282,7 +284,9 @@ ssize_t io_writev(struct io *io, const struct iovec *iov, int count)
     for (int i = 0; i < count; i++)
         total += iov[i].iov_len;
     ssize_t n = send_some(io, iov, count);
-    if (n >= 0 && (size_t)n < total)
+    if (n < 0)
+        fail_later(io, (int)n); /* while it is paused nothing else would tell */
+    else if ((size_t)n < total)
         block(io);
     return n;
 }

@@ -109,8 +109,8 @@ int io_write(struct io *io, const void *src, size_t len);
 size_t io_queued(const struct io *io);
 /*
  * One writev: how many bytes the socket took (0 when it takes none now, or while anything is
- * queued: IO_DRAINED follows; also after it took less than all), or a negative enum err.  A queue
- * that can go out at once goes first.
+ * queued: IO_DRAINED follows; also after it took less than all), or a negative enum err (IO_FAILED
+ * follows, unless it is closed).  A queue that can go out at once goes first.
  */
 ssize_t io_writev(struct io *io, const struct iovec *iov, int count);
 

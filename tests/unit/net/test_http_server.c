@@ -511,7 +511,8 @@ static size_t dechunk(char *body, size_t len, bool *done)
         struct slice data;
         ssize_t n = http1_chunks_read(&chunks, (uint8_t *)body + at, len - at, &data, done);
         assert_true(n > 0);
-        memmove(body + out, data.p, data.len);
+        if (data.len > 0)
+            memmove(body + out, data.p, data.len);
         out += data.len;
         at += (size_t)n;
     }
@@ -566,6 +567,22 @@ static void a_stream_notices_that_its_peer_left(void **state)
     s->fd = -1;
     TURN_UNTIL(&s->f, s->gone == 1);
     assert_int_equal(s->why, CLOSE_PEER_CLOSED);
+}
+
+/* What it sent before the answer began has paused the connection. */
+static void a_late_stream_notices_that_its_peer_left(void **state)
+{
+    struct site *s = *state;
+    char early[HTTP_PIPELINE_MAX + 1000] = {0};
+    send_text(s->fd, "GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+    TURN_UNTIL(&s->f, s->later != NULL);
+    send_all(s->fd, early, sizeof early);
+    for (int i = 0; i < 10; i++)
+        fixture_turn(&s->f);
+    http_stream(s->later, 200, NULL, 0);
+    close(s->fd);
+    s->fd = -1;
+    TURN_UNTIL(&s->f, s->gone == 1);
 }
 
 static void a_stream_does_not_listen_for_ever(void **state)
@@ -697,6 +714,7 @@ int main(void)
         SITE_TEST(a_large_answer_to_a_slow_reader),
         SITE_TEST(a_stream_to_a_slow_reader),
         SITE_TEST(a_stream_notices_that_its_peer_left),
+        SITE_TEST(a_late_stream_notices_that_its_peer_left),
         SITE_TEST(a_stream_does_not_listen_for_ever),
         SITE_TEST(head_of_a_stream),
         SITE_TEST(slow_loris),

@@ -296,6 +296,23 @@ static void writev_takes_none_while_blocked(void **state)
     free(bytes);
 }
 
+/* Nothing is read, so only the write finds out. */
+static void a_write_that_fails_is_told_while_paused(void **state)
+{
+    struct owner *o = *state;
+    char byte = 0;
+    struct iovec iov = {&byte, 1};
+    ssize_t n = 1;
+    io_pause(o->io);
+    close(o->peer);
+    o->peer = -1;
+    TURN_UNTIL(&o->f, (n = io_writev(o->io, &iov, 1)) < 0);
+    assert_int_equal(o->events[IO_FAILED], 0); /* not from inside */
+    assert_int_equal(io_writev(o->io, &iov, 1), ERR_CLOSED);
+    TURN_UNTIL(&o->f, o->events[IO_FAILED] == 1);
+    assert_int_equal(o->error, n);
+}
+
 static void a_deadline_comes_once_and_can_be_taken_back(void **state)
 {
     struct owner *o = *state;
@@ -512,6 +529,7 @@ int main(void)
         IO_TEST(the_queue_is_bounded),
         IO_TEST(a_slow_reader_gets_everything_in_order),
         IO_TEST(writev_takes_none_while_blocked),
+        IO_TEST(a_write_that_fails_is_told_while_paused),
         IO_TEST(a_deadline_comes_once_and_can_be_taken_back),
         IO_TEST(a_new_owner_gets_the_unread_bytes),
         IO_TEST(it_may_be_freed_in_its_callback),

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "core/clock.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -31,21 +32,31 @@ static void expect(struct node *n, int answers)
     pthread_mutex_unlock(&n->mutex);
 }
 
-/* True when all answers came before the deadline (clock_us). */
-static bool await(struct node *n, int64_t deadline_us)
+/* A second signal: nothing is waited for any more. */
+static bool must_stop_now(struct node *n, int64_t look_ms)
+{
+    sigset_t again;
+    sigemptyset(&again);
+    sigaddset(&again, SIGTERM);
+    sigaddset(&again, SIGINT);
+    const struct timespec look = {0, look_ms * 1000000L};
+    if (!n->stop_now && sigtimedwait(&again, NULL, &look) > 0) {
+        n->stop_now = true;
+        log_warn(&n->log, "node.stop_now");
+    }
+    return n->stop_now;
+}
+
+/* Returns when all answers have come, or it is time to go on without them. */
+static void await(struct node *n, int64_t deadline_us)
 {
     pthread_mutex_lock(&n->mutex);
-    while (n->waiting > 0) {
-        int64_t left_us = deadline_us - clock_us();
-        if (left_us <= 0)
-            break;
-        int64_t until_us = clock_wall_us() + (left_us < 100000 ? left_us : 100000);
+    while (n->waiting > 0 && clock_us() < deadline_us && !must_stop_now(n, 0)) {
+        int64_t until_us = clock_wall_us() + DRAIN_LOOK_MS * 1000;
         struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
         pthread_cond_timedwait(&n->cond, &n->mutex, &until);
     }
-    bool all = n->waiting == 0;
     pthread_mutex_unlock(&n->mutex);
-    return all;
 }
 
 struct step {
@@ -81,11 +92,11 @@ static void end_players(struct node *n, struct worker *w)
 {
     edge_drain(n->edge, w);
     rtmp_server_drain(n->rtmp, w);
-    http_server_drain(n->public_http, w);
 }
 
-static void end_links(struct node *n, struct worker *w)
+static void end_http(struct node *n, struct worker *w)
 {
+    http_server_drain(n->public_http, w);
     http_server_drain(n->cluster_http, w);
     http_server_drain(n->admin_http, w);
 }
@@ -96,6 +107,17 @@ static void drop_pulls(struct node *n, struct worker *w)
         resolver_stop(n->resolve, w);
 }
 
+static int64_t sessions_open(const struct node *n)
+{
+    int64_t open = 0;
+    for (int i = 0; i < n->workers.count; i++) {
+        const struct metrics *m = &n->workers.workers[i].metrics;
+        open += METRIC_GET(m->publishers) + METRIC_GET(m->viewers_rtmp) +
+                METRIC_GET(m->viewers_flv) + METRIC_GET(m->relays);
+    }
+    return open;
+}
+
 static int64_t connections_open(const struct node *n)
 {
     int64_t open = 0;
@@ -104,43 +126,50 @@ static int64_t connections_open(const struct node *n)
     return open;
 }
 
-/* What was told to go flushes and goes; a second signal does not wait for it. */
-static void await_connections(struct node *n, int64_t deadline_us)
+static void await_none(struct node *n, int64_t (*open)(const struct node *n), int64_t deadline_us)
 {
-    sigset_t again;
-    sigemptyset(&again);
-    sigaddset(&again, SIGTERM);
-    sigaddset(&again, SIGINT);
-    const struct timespec look = {0, DRAIN_LOOK_MS * 1000000L};
-    while (connections_open(n) > 0 && clock_us() < deadline_us) {
-        if (sigtimedwait(&again, NULL, &look) < 0)
-            continue;
-        log_warn(&n->log, "node.stop_now connections=%lld", (long long)connections_open(n));
-        return;
-    }
+    while (open(n) > 0 && clock_us() < deadline_us && !must_stop_now(n, DRAIN_LOOK_MS))
+        ;
+}
+
+static void leave_cluster(struct node *n, int64_t deadline_us)
+{
+    expect(n, 1);
+    cluster_close(n->cluster, answer, n);
+    await(n, deadline_us);
+}
+
+static void end_publishers(struct node *n, int64_t deadline_us)
+{
+    expect(n, 1);
+    ingest_drain(n->ingest, answer, n);
+    await(n, deadline_us);
+}
+
+static void close_ports(struct node *n)
+{
+    listeners_close(n->http_port);
+    listeners_close(n->admin_port);
+    if (n->cluster_port != NULL)
+        listeners_close(n->cluster_port);
 }
 
 void node_drain(struct node *n)
 {
     int64_t start_us = clock_us(), deadline_us = start_us + n->config->node.drain_s * 1000000;
     atomic_store(&n->draining, true);
-    log_info(&n->log, "node.drain connections=%lld viewers=%lld", (long long)connections_open(n),
-             (long long)edge_viewers(n->edge));
+    log_info(&n->log, "node.drain connections=%" PRId64 " viewers=%" PRId64, connections_open(n),
+             edge_viewers(n->edge));
     listeners_close(n->rtmp_port);
-    listeners_close(n->http_port);
-    expect(n, 1);
-    ingest_drain(n->ingest, answer, n);
-    await(n, deadline_us);
+    end_publishers(n, deadline_us);
     node_on_workers(n, end_players, deadline_us);
     node_on_workers(n, drop_pulls, deadline_us);
-    expect(n, 1);
-    cluster_close(n->cluster, answer, n);
-    await(n, deadline_us);
-    if (n->cluster_port != NULL)
-        listeners_close(n->cluster_port);
-    listeners_close(n->admin_port);
-    node_on_workers(n, end_links, deadline_us);
-    await_connections(n, deadline_us);
-    log_info(&n->log, "node.drained ms=%lld connections=%lld",
-             (long long)(clock_us() - start_us) / 1000, (long long)connections_open(n));
+    leave_cluster(n, deadline_us);
+    /* Until the last session has gone, health checks are told that this node takes no more. */
+    await_none(n, sessions_open, deadline_us);
+    close_ports(n);
+    node_on_workers(n, end_http, deadline_us);
+    await_none(n, connections_open, deadline_us);
+    log_info(&n->log, "node.drained ms=%" PRId64 " connections=%" PRId64,
+             (clock_us() - start_us) / 1000, connections_open(n));
 }

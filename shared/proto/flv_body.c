@@ -151,7 +151,8 @@ static int read_modex(struct rd *r, struct flv_packet *p, uint8_t *packet_type)
     struct rd data = rd_slice(rd_slice_of(r, n));
     uint8_t next = rd_u8(r);
     if (r->underrun)
-        return ERR_PROTOCOL;
+        return ERR_UNSUPPORTED; /* an extension that is cut short costs one message, not the
+                                   publisher */
     *packet_type = next & 0xf;
     if (next >> 4 != MODEX_TIMESTAMP_NANO)
         return 0;

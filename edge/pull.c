@@ -273,7 +273,9 @@ static struct upstream *link_to(struct pull *p, const struct cluster_owner *owne
 
 static void on_displaced(struct feed_source *s, enum close_reason why)
 {
-    end(container_of(s, struct pull, source), PULL_DISPLACED);
+    struct pull *p = container_of(s, struct pull, source);
+    end(p, PULL_DISPLACED);
+    p->why = PULL_DISPLACED; /* also of one that has just ended: the feed is another's by now */
 }
 
 static void on_wanted(struct feed_source *s, bool wanted)

@@ -44,7 +44,7 @@ struct resolution {
     struct log_id log;
     struct pull *pull;
     struct ask *ask;
-    struct timer again;
+    struct timer again, hold;
     int64_t not_before_us; /* no look-up before this */
     bool wanted, looking;
 };
@@ -74,6 +74,7 @@ static void drop(struct resolution *s)
     cluster_unwatch(s->resolver->o.cluster, s->feed->name);
     ask_cancel(&s->ask);
     timer_fini(&s->again);
+    timer_fini(&s->hold);
     pull_free(&s->pull);
     feed_release(&s->feed);
     OBJ_POISON(s);
@@ -119,6 +120,7 @@ static void start_pull(struct resolution *s, const struct cluster_owner *owner)
         return;
     }
     timer_stop(&s->again);
+    timer_stop(&s->hold);
     s->pull = pull_open(s->feed, s->resolver->o.client, owner, &ops, s);
 }
 
@@ -206,6 +208,14 @@ static void on_again(void *arg)
         look_up(s);
 }
 
+/* The source that went has no successor; readers are not held for ever. */
+static void on_hold(void *arg)
+{
+    struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
+    if (needs_source(s) && s->feed->state == FEED_LOST)
+        feed_end(s->feed, CLOSE_SOURCE_LOST);
+}
+
 /* --- the hub's hooks --- */
 
 static struct resolution *resolution_new(struct resolver *r, struct feed *f)
@@ -219,6 +229,7 @@ static struct resolution *resolution_new(struct resolver *r, struct feed *f)
     s->feed = feed_hold(r->o.hub, f->worker, f->name);
     s->log = (struct log_id){"resolve", f->worker->index, 0};
     timer_init(&s->again, f->worker, "edge.resolve", on_again, s);
+    timer_init(&s->hold, f->worker, "edge.hold", on_hold, s);
     if (negative_has(local->negative, f->name, clock_us(), &until_us)) {
         METRIC_INC(f->worker->metrics.lookup_negative_hits_total);
         s->not_before_us = until_us;
@@ -237,6 +248,8 @@ static void on_wanted(struct feed *f, void *arg)
     if (s == NULL)
         s = resolution_new(r, f);
     s->wanted = true;
+    if (f->state == FEED_LOST)
+        timer_set_ms(&s->hold, f->worker->config->viewer.hold_ms);
     look_up(s);
 }
 
@@ -248,6 +261,7 @@ static void on_unwanted(struct feed *f, void *arg)
         return;
     s->wanted = false;
     timer_stop(&s->again);
+    timer_stop(&s->hold);
     drop_if_unused(s);
 }
 

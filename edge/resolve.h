@@ -9,7 +9,7 @@
  * From a name to a pull: a feed that is wanted and has no source is watched in the cluster and
  * looked up; when another node owns it, it is pulled from there, once for the whole node.  While
  * the directory is away the nodes are asked themselves.  Without an owner the feed waits for the
- * cluster's events.
+ * cluster's events; one that has lost its source here, for viewer.hold_ms at most.
  */
 #define RESOLVE_NEGATIVE_MS                                                                        \
     500 /* a name that was not found is not looked up again for this long                          \

@@ -405,6 +405,37 @@ static void names_not_found_are_bounded(void **state)
     negative_free(&n);
 }
 
+/* Its publisher was fenced, and nobody has the stream now. */
+static void a_lost_source_without_a_successor_ends_the_stream(void **state)
+{
+    struct world *w = *state;
+    w->f.config.viewer.hold_ms = 30;
+    static const struct feed_source_ops ops = {0};
+    struct feed_source source = {.ops = &ops, .kind = "publish"};
+    struct feed *f = join(w, 0);
+    feed_attach_source(f, &source);
+    feed_open_run(f, 100, 1, 0, NULL);
+    feed_append(f, test_frame(1, 100));
+    settle(w);
+    int64_t start_us = clock_us();
+    feed_lost(f);
+    feed_detach_source(&source);
+    TURN_UNTIL(&w->f, f->state == FEED_ENDED);
+    assert_int_equal(f->why, CLOSE_SOURCE_LOST);
+    assert_true(clock_us() - start_us >= 30000);
+
+    feed_attach_source(f, &source);
+    feed_open_run(f, 200, 1, 0, NULL);
+    feed_lost(f);
+    feed_detach_source(&source);
+    feed_attach_source(f, &source); /* in time: it decides about its own loss */
+    start_us = clock_us();
+    while (clock_us() - start_us < 100000)
+        fixture_turn(&w->f);
+    assert_int_equal(f->state, FEED_LOST);
+    feed_detach_source(&source);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -421,6 +452,7 @@ int main(void)
         T(without_anybody_it_is_asked_again),
         T(a_last_known_owner_that_is_gone_is_no_obstacle),
         T(a_local_publisher_needs_no_one),
+        T(a_lost_source_without_a_successor_ends_the_stream),
         cmocka_unit_test(names_not_found_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,7 +28,7 @@ static ssize_t on_body(struct relay_call *c, struct slice bytes, void *owner)
     json_t *answer = json_parse(bytes);
     if (answer == NULL)
         return 0; /* cut short: it comes again with what follows */
-    q->yields = json_is_true(json_object_get(answer, "yields"));
+    q->yields = q->yields || json_is_true(json_object_get(answer, "yields"));
     json_decref(answer);
     return (ssize_t)bytes.len;
 }

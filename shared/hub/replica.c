@@ -28,6 +28,7 @@ struct replica_message {
     enum feed_state state;
     enum close_reason why;
     uint64_t epoch, first_seq;
+    uint64_t oldest_epoch, oldest_seq; /* where the home's log begins; all zero: it is empty */
     int64_t wall_us, shift_ms;
     bool shift_set;
     struct inforce *inforce;
@@ -83,6 +84,9 @@ static struct replica_message *message_new(const struct feed *home, size_t frame
         r->shift_ms = run->shift_ms;
         r->shift_set = run->shift_set;
         r->origin = run_origin_ref(run->origin);
+        const struct run *oldest = log_oldest(home->log);
+        r->oldest_epoch = oldest->epoch;
+        r->oldest_seq = oldest->first;
     }
     return r;
 }
@@ -131,6 +135,8 @@ static void handle_frames(struct feed *f, struct replica_message *r)
         log_append(f->log, r->frames[i]);
         r->frames[i] = NULL;
     }
+    /* The home knows stream.memory_bytes; a replica would keep its frames in memory for nothing. */
+    log_forget(f->log, r->oldest_epoch, r->oldest_seq);
     f->frames_pending = true;
     feed_notify(f);
 }

@@ -74,7 +74,7 @@ static void run_free(struct log *l, struct run **rp)
     free(r);
 }
 
-static struct run *oldest_run(const struct log *l)
+struct run *log_oldest(const struct log *l)
 {
     return LIST_FIRST(&l->runs, struct run, node);
 }
@@ -91,7 +91,7 @@ void log_free(struct log **lp)
 
 void log_clear(struct log *l)
 {
-    for (struct run *r; (r = oldest_run(l)) != NULL;)
+    for (struct run *r; (r = log_oldest(l)) != NULL;)
         run_free(l, &r);
     must(l->bytes == 0 && l->run_count == 0);
     l->change++;
@@ -129,7 +129,7 @@ struct run *log_open_run(struct log *l, uint64_t epoch, uint64_t first_seq, stru
     if (before != NULL)
         log_end_run(l, before);
     if (l->run_count == LOG_RUNS_MAX) {
-        struct run *oldest = oldest_run(l);
+        struct run *oldest = log_oldest(l);
         run_free(l, &oldest);
     }
     struct run *r = xcalloc(1, sizeof *r);
@@ -248,7 +248,7 @@ static bool first_may_go(const struct log *l, const struct run *r)
 static void trim(struct log *l)
 {
     struct run *newest = log_newest(l);
-    for (struct run *r; (r = oldest_run(l)) != newest;) {
+    for (struct run *r; (r = log_oldest(l)) != newest;) {
         bool outlived = newest->newest_dts_us > l->limits.window_us;
         if (!outlived && l->bytes <= l->limits.window_bytes && !over_budget(l))
             break;
@@ -364,17 +364,15 @@ int64_t run_behind_us(const struct run *r, uint64_t seq)
     return behind_us > 0 ? behind_us : 0;
 }
 
-void log_shrink(struct log *l)
+void log_forget(struct log *l, uint64_t epoch, uint64_t seq)
 {
-    struct run *newest = log_newest(l);
-    if (newest == NULL)
-        return;
-    for (struct run *r; (r = oldest_run(l)) != newest;)
+    struct run *newest = log_newest(l), *r;
+    while ((r = log_oldest(l)) != newest && r->epoch < epoch) {
         run_free(l, &r);
-    const struct log_key *key = run_newest_key(newest);
-    while (key != NULL && newest->first < key->seq) {
-        drop_first_frame(l, newest);
-        key = run_newest_key(newest);
+        l->change++;
     }
-    l->change++;
+    while (r != NULL && r->epoch == epoch && r->first < seq && r->first < r->next) {
+        drop_first_frame(l, r);
+        l->change++;
+    }
 }

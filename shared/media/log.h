@@ -37,7 +37,7 @@ struct log_account {
 struct log_limits {
     int64_t window_us;
     size_t window_bytes;
-    struct log_account *account; /* NULL: not counted (replicas on other workers) */
+    struct log_account *account; /* NULL: not counted (replicas, which follow their home) */
 };
 
 /* A place where a viewer may join: a key frame, with what is in force there. */
@@ -95,6 +95,7 @@ void log_free(struct log **lp);
 struct run *log_open_run(struct log *l, uint64_t epoch, uint64_t first_seq,
                          struct inforce *inforce);
 struct run *log_newest(const struct log *l); /* NULL when there is none */
+struct run *log_oldest(const struct log *l); /* NULL when there is none */
 struct run *log_find(const struct log *l, uint64_t epoch);
 /* The run that follows r, or NULL. */
 struct run *log_after(const struct log *l, const struct run *r);
@@ -135,7 +136,8 @@ const struct log_key *run_key_from(const struct run *r, uint64_t seq);
 /* Media time from frame seq to the newest, microseconds; 0 when seq is not held. */
 int64_t run_behind_us(const struct run *r, uint64_t seq);
 
-/* Drops everything that is not needed for joining at the newest key frame (memory is short). */
-void log_shrink(struct log *l);
+/* Drops what comes before (epoch, seq): older runs, and older frames of that run.  So a replica
+ * holds no more than its home. */
+void log_forget(struct log *l, uint64_t epoch, uint64_t seq);
 
 #endif

@@ -244,6 +244,7 @@ static void a_replica_follows_its_home(void **state)
     wait_until(&early, saw_next, 4);
     /* Continuous viewers go on after the last of the old run, not at 0. */
     assert_true(early.shift_ms >= 230 * 40);
+    wait_until(&home, saw_epoch, 2000);
     wait_until(&home, saw_next, 4);
     assert_int_equal(early.shift_ms, home.shift_ms);
 
@@ -254,6 +255,31 @@ static void a_replica_follows_its_home(void **state)
     on_worker(n, 0, leave, &home);
     on_worker(n, 1, leave, &early);
     on_worker(n, 1, leave, &late);
+}
+
+static void a_replica_holds_no_more_than_its_home(void **state)
+{
+    struct node *n = *state;
+    n->config.stream.memory_bytes = 1;
+    hub_free(&n->hub);
+    n->hub = hub_new(&n->group);
+    assert_int_equal(workers_start(&n->group), 0);
+    struct probe home, replica;
+    probe_init(&home);
+    probe_init(&replica);
+    on_worker(n, 0, join, &home);
+    on_worker(n, 1, join, &replica);
+    on_worker(n, 0, fill, &(struct fill){1000, 1, 40, true});
+    on_worker(n, 0, fill, &(struct fill){1000, 41, 40, false});
+    wait_until(&home, saw_next, 81);
+    wait_until(&replica, saw_next, 81);
+    assert_int_equal(home.first, 76);
+    assert_int_equal(replica.first, 76);
+    on_worker(n, 0, finish, NULL);
+    wait_until(&home, saw_end, 0);
+    wait_until(&replica, saw_end, 0);
+    on_worker(n, 0, leave, &home);
+    on_worker(n, 1, leave, &replica);
 }
 
 static void a_replica_comes_and_goes(void **state)
@@ -430,6 +456,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_name_has_one_home, setup, teardown),
         cmocka_unit_test_setup_teardown(a_replica_follows_its_home, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_replica_holds_no_more_than_its_home, setup, teardown),
         cmocka_unit_test_setup_teardown(a_replica_comes_and_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_pull_does_reaches_replicas, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wanted_stream_looks_for_a_source, setup, teardown),

@@ -128,7 +128,7 @@ static void a_place_that_left_the_log_is_a_jump_or_a_wait(void **state)
 
     struct cursor gone = {.epoch = 1, .seq = 2};
     log_open_run(l, 2, 1, NULL);
-    log_shrink(l);
+    log_forget(l, 2, 1);
     assert_int_equal(cursor_judge(&gone, l, &three_seconds, 1, NULL), CURSOR_EVICTED);
     seq = 1;
     append_video(l, &seq, 1);

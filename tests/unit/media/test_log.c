@@ -188,7 +188,7 @@ static void the_past_goes_in_front(void **state)
     log_free(&l);
 }
 
-static void shrinking_leaves_the_newest_group(void **state)
+static void what_came_before_is_forgotten(void **state)
 {
     struct log *l = log_new(&roomy);
     uint64_t seq = 1;
@@ -198,10 +198,19 @@ static void shrinking_leaves_the_newest_group(void **state)
     struct run *r = log_open_run(l, 2, 1, NULL);
     append_video(l, &seq, 60);
     uint64_t change = l->change;
-    log_shrink(l);
+    log_forget(l, 1, 10);
+    assert_int_equal(l->run_count, 2);
+    assert_int_equal(log_oldest(l)->first, 10);
+    log_forget(l, 2, 27);
     assert_int_equal(l->run_count, 1);
-    assert_int_equal(r->first, 51);
+    assert_int_equal(r->first, 27);
+    assert_int_equal(run_key_from(r, 0)->seq, 51);
     assert_true(l->change > change);
+    log_forget(l, 2, 1000);
+    assert_int_equal(r->first, r->next);
+    log_forget(l, 2, 1000);
+    log_forget(l, 3, 1);
+    assert_ptr_equal(log_newest(l), r);
     log_free(&l);
 }
 
@@ -242,7 +251,7 @@ int main(void)
         cmocka_unit_test_teardown(audio_beside_video_is_not_joinable, nothing_is_left),
         cmocka_unit_test_teardown(tracks_are_counted_and_bounded, nothing_is_left),
         cmocka_unit_test_teardown(the_past_goes_in_front, nothing_is_left),
-        cmocka_unit_test_teardown(shrinking_leaves_the_newest_group, nothing_is_left),
+        cmocka_unit_test_teardown(what_came_before_is_forgotten, nothing_is_left),
         cmocka_unit_test_teardown(a_run_goes_on_after_a_hole, nothing_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

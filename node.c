@@ -456,13 +456,9 @@ static int serve(struct node *n, const sigset_t *signals)
         return EXIT_FAILED;
     log_ready(n);
     wait_for_signals(n, signals);
-    if (atomic_load(&n->fatal)) {
-        workers_stop(&n->workers);
-        return EXIT_CONFIG;
-    }
     node_drain(n);
     workers_stop(&n->workers);
-    return EXIT_DRAINED;
+    return atomic_load(&n->fatal) ? EXIT_CONFIG : EXIT_DRAINED;
 }
 
 int node_run(const struct config *config, const char *path, char *const *sets, size_t set_count)

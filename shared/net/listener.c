@@ -437,8 +437,14 @@ void listeners_address_text(const struct listener_set *s, char out[NET_ADDRESS_T
 
 /* Closing. */
 
+/* Who has not sent its PROXY header yet goes, too: nobody would end it later. */
 static void listener_shut(struct listener *l)
 {
+    struct guest *g;
+    while ((g = LIST_FIRST(&l->waiting, struct guest, node)) != NULL) {
+        struct io *io = g->io;
+        io_free(&io);
+    }
     timer_stop(&l->pause_timer);
     if (l->fd < 0)
         return;
@@ -474,12 +480,7 @@ void listeners_free(struct listener_set **sp)
         return;
     for (int i = 0; i < s->count; i++) {
         struct listener *l = &s->listeners[i];
-        struct guest *g;
         listener_shut(l);
-        while ((g = LIST_FIRST(&l->waiting, struct guest, node)) != NULL) {
-            struct io *io = g->io;
-            io_free(&io);
-        }
         timer_fini(&l->pause_timer);
         OBJ_POISON(l);
     }

@@ -180,6 +180,18 @@ static void without_a_proxy_header_there_is_no_way_in(void **state)
     close(waiting);
 }
 
+static void after_closing_nobody_announces_itself(void **state)
+{
+    struct door *d = *state;
+    door_open(d, true, false);
+    int fd = door_dial(d);
+    TURN_UNTIL(&d->f, METRIC_GET(d->f.w->metrics.connections_open) == 1);
+    listeners_close(d->set);
+    TURN_UNTIL(&d->f, is_cut(d, fd));
+    assert_int_equal(METRIC_GET(d->f.w->metrics.connections_open), 0);
+    close(fd);
+}
+
 static void the_announced_address_is_counted(void **state)
 {
     static const char header[] = "PROXY TCP4 10.1.2.3 10.0.0.1 5555 80\r\n";
@@ -410,6 +422,7 @@ int main(void)
         DOOR_TEST(after_closing_nobody_gets_in),
         DOOR_TEST(proxy_header_names_the_peer),
         DOOR_TEST(without_a_proxy_header_there_is_no_way_in),
+        DOOR_TEST(after_closing_nobody_announces_itself),
         DOOR_TEST(the_announced_address_is_counted),
         DOOR_TEST(out_of_descriptors_pauses_and_goes_on),
         DOOR_TEST(few_descriptors_are_kept_for_nodes),

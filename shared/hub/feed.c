@@ -326,8 +326,10 @@ void feed_set_state(struct feed *f, enum feed_state state, enum close_reason why
     else
         f->state_pending = true;
     feed_notify(f);
-    if (state == FEED_LIVE && f->is_home)
+    if (state == FEED_LIVE) {
+        f->rate_bytes = f->bytes_in; /* not what a replica got at once */
         timer_set_ms(&f->rate, FEED_RATE_MS);
+    }
 }
 
 static void set_home_state(struct feed *f, enum feed_state state, enum close_reason why)

@@ -14,7 +14,7 @@
 struct home_message {
     struct message m;
     struct hub *hub;
-    struct stream *stream;
+    struct stream *stream; /* referenced: the replica may be gone before the message arrives */
     struct feed *replica;
     struct worker *from;
     void (*handle)(struct feed *home, struct home_message *h);
@@ -42,6 +42,7 @@ static void run_home_message(struct message *m)
     struct home_message *h = container_of(m, struct home_message, m);
     struct feed *home = feed_get(h->hub, h->stream->home, h->stream->name);
     h->handle(home, h);
+    stream_unref(h->hub, &h->stream);
     free(h);
 }
 
@@ -50,11 +51,11 @@ static void post_home(struct feed *replica, void (*handle)(struct feed *, struct
     struct home_message *h = xcalloc(1, sizeof *h);
     *h = (struct home_message){.m.run = run_home_message,
                                .hub = replica->hub,
-                               .stream = replica->stream,
+                               .stream = stream_ref(replica->hub, replica->name, NULL),
                                .replica = replica,
                                .from = replica->worker,
                                .handle = handle};
-    worker_post(replica->stream->home, &h->m);
+    worker_post(h->stream->home, &h->m);
 }
 
 static void run_replica_message(struct message *m)
@@ -132,6 +133,7 @@ static void handle_frames(struct feed *f, struct replica_message *r)
     must(run != NULL && run->epoch == r->epoch);
     take_shift(run, r);
     for (size_t i = 0; i < r->count; i++) {
+        f->bytes_in += r->frames[i]->size;
         log_append(f->log, r->frames[i]);
         r->frames[i] = NULL;
     }
@@ -205,6 +207,9 @@ static void send_frames(struct feed *home, const struct bridge *b, struct frame 
 static void send_snapshot(struct feed *home, const struct bridge *b)
 {
     struct run *run = log_newest(home->log);
+    /* Known first, or readers would begin with what is over. */
+    if (home->state == FEED_ENDED)
+        send_to(b, message_new(home, 0, handle_state));
     if (run != NULL) {
         const struct log_key *key = run_key_from(run, 0);
         uint64_t first = key != NULL ? key->seq : run->first == 1 ? 1 : run->next;
@@ -240,9 +245,7 @@ static void handle_attach(struct feed *home, struct home_message *h)
 static void handle_detached(struct feed *f, struct replica_message *r)
 {
     f->attached = f->detaching = false;
-    struct log_limits limits = f->log->limits;
-    log_free(&f->log);
-    f->log = log_new(&limits);
+    log_clear(f->log);
     f->state = FEED_EMPTY;
     if (f->reader_count > 0)
         replica_attach(f);

@@ -282,6 +282,30 @@ static void a_replica_holds_no_more_than_its_home(void **state)
     on_worker(n, 1, leave, &replica);
 }
 
+static void get_bit_rate(struct node *n, struct worker *w, void *arg)
+{
+    *(int64_t *)arg = feed_find(n->hub, w, "live/a")->bitrate_bps;
+}
+
+/* Send buffers follow it on every worker. */
+static void a_replica_knows_the_bit_rate(void **state)
+{
+    struct node *n = *state;
+    assert_int_equal(workers_start(&n->group), 0);
+    struct probe replica;
+    int64_t bps = 0;
+    probe_init(&replica);
+    on_worker(n, 0, fill, &(struct fill){1000, 1, 40, true});
+    on_worker(n, 1, join, &replica);
+    for (uint64_t seq = 41; bps == 0; seq++) {
+        assert_true(seq < 1000000);
+        on_worker(n, 1, get_bit_rate, &bps);
+        on_worker(n, 0, fill, &(struct fill){1000, seq, 1, false});
+        wait_until(&replica, saw_next, seq + 1);
+    }
+    on_worker(n, 1, leave, &replica);
+}
+
 static void a_replica_comes_and_goes(void **state)
 {
     struct node *n = *state;
@@ -457,6 +481,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_name_has_one_home, setup, teardown),
         cmocka_unit_test_setup_teardown(a_replica_follows_its_home, setup, teardown),
         cmocka_unit_test_setup_teardown(a_replica_holds_no_more_than_its_home, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_replica_knows_the_bit_rate, setup, teardown),
         cmocka_unit_test_setup_teardown(a_replica_comes_and_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_pull_does_reaches_replicas, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wanted_stream_looks_for_a_source, setup, teardown),

@@ -110,10 +110,10 @@ static int with_config(const struct arguments *a)
         return EXIT_CONFIG;
     }
     int code = EXIT_DRAINED;
-    if (!a->check) {
-        log_setup(config->log.level, config->log.format == LOG_FORMAT_JSON);
+    log_setup(config->log.level, config->log.format == LOG_FORMAT_JSON);
+    config_log_unknown(environ, &(const struct log_id){"config", -1, 0});
+    if (!a->check)
         code = node_run(config, a->config, a->sets, a->set_count);
-    }
     config_free(&config);
     return code;
 }

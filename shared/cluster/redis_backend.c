@@ -152,8 +152,6 @@ static int read_settings(struct redis *r, char error[CONFIG_ERROR_MAX])
         snprintf(error, CONFIG_ERROR_MAX, "cluster.name: cannot be part of a Redis key");
         return ERR_NAME;
     }
-    if (r->config->cluster.redis.sentinels.count > 0)
-        log_warn(r->log, "config.unused setting=cluster.redis.sentinels");
     return 0;
 }
 

@@ -3,7 +3,7 @@
 
 #include "cluster/redis_args.h"
 #include "cluster/redis_reply.h"
-#include "cluster/redis_url.h"
+#include "core/redis_url.h"
 #include "core/worker.h"
 
 /*

@@ -16,8 +16,6 @@
 #define PLACE_MAX       256       /* characters; what fits of a file's name, with line and column */
 #define FILE_SHOWN_MAX  180
 
-static const struct log_id log_config = {"config", -1, 0};
-
 /* "FILE:LINE:COLUMN", "SLUICE_RTMP_LISTEN" or "--set rtmp.listen"; true when that names the
  * setting. */
 static bool print_place(const struct config_loader *l, struct config_place place,
@@ -155,9 +153,7 @@ static int apply_environment(struct config_loader *l, char *const *environment)
         if (!has_value || !slice_starts(name, "SLUICE_"))
             continue;
         const struct option *o = find_by_variable(name);
-        if (o == NULL)
-            log_warn(&log_config, "config.unknown_variable name=%.*s", SLICE_ARG(name));
-        else
+        if (o != NULL)
             err = config_yaml_value(l, o, (struct config_place){PLACE_ENVIRONMENT, 0, 0, o},
                                     environment[i] + name.len + 1);
     }
@@ -190,6 +186,16 @@ int config_load(struct config **out, const char *path, char *const *environment,
     for (size_t i = 0; i < set_count && err == 0; i++)
         err = apply_set(&l, sets[i]);
     return loader_fini(&l, err, out);
+}
+
+void config_log_unknown(char *const *environment, const struct log_id *log)
+{
+    for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
+        struct slice value;
+        struct slice name = slice_cut(slice_text(environment[i]), '=', &value, NULL);
+        if (slice_starts(name, "SLUICE_") && find_by_variable(name) == NULL)
+            log_warn(log, "config.unknown_variable name=%.*s", SLICE_ARG(name));
+    }
 }
 
 void config_log_unused(const struct config *c, const struct log_id *log)

@@ -111,7 +111,7 @@ struct config {
 /*
  * Defaults, then the file (NULL: none), then SLUICE_… of `environment` (as environ), then `sets`
  * ("key=value"), then the relations between settings.  0, or negative with `error` filled.  The
- * result is freed by config_free.  Warnings (unknown SLUICE_… variables) are logged.
+ * result is freed by config_free.
  */
 int config_load(struct config **out, const char *path, char *const *environment, char *const *sets,
                 size_t set_count, char error[CONFIG_ERROR_MAX]);
@@ -119,6 +119,10 @@ int config_load(struct config **out, const char *path, char *const *environment,
 int config_parse(struct config **out, const char *name, const char *text, size_t len,
                  char error[CONFIG_ERROR_MAX]);
 void config_free(struct config **cp);
+
+/* Logs config.unknown_variable for every SLUICE_… variable that is no setting: not an error, since
+ * Kubernetes makes such.  Once the log has its format. */
+void config_log_unknown(char *const *environment, const struct log_id *log);
 
 /* Logs config.unused for every setting that is not at its default and whose part is not built. */
 void config_log_unused(const struct config *c, const struct log_id *log);

@@ -1,6 +1,7 @@
 #include "base/err.h"
 #include "base/name.h"
 #include "core/config_internal.h"
+#include "core/redis_url.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -154,9 +155,9 @@ const char *check_visible(const char *text)
 
 const char *check_redis_url(const char *text)
 {
-    struct slice s = slice_text(text);
-    size_t scheme = slice_starts(s, "redis://") ? 8 : slice_starts(s, "rediss://") ? 9 : 0;
-    if (scheme == 0 || s.len == scheme)
-        return "must be redis://HOST… or rediss://HOST…";
+    struct redis_url url;
+    const char *why;
+    if (redis_url_parse(text, &url, &why) < 0)
+        return "must be redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], or rediss:// for TLS";
     return check_visible(text);
 }

@@ -94,13 +94,19 @@ static bool key_seen(yaml_document_t *doc, const yaml_node_t *map, const yaml_no
 static int walk_section(struct config_loader *l, yaml_document_t *doc, const yaml_node_t *map,
                         const char *prefix);
 
+static bool join_path(const char *prefix, const char *name, char path[2 * OPTION_NAME_MAX])
+{
+    int n =
+        snprintf(path, 2 * OPTION_NAME_MAX, "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", name);
+    return n >= 0 && n < 2 * OPTION_NAME_MAX;
+}
+
 static int walk_pair(struct config_loader *l, yaml_document_t *doc, const yaml_node_t *key,
                      const yaml_node_t *value, const char *prefix)
 {
     char path[2 * OPTION_NAME_MAX];
     const char *name = scalar_text(key);
-    int n = snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", name);
-    bool fits = n >= 0 && (size_t)n < sizeof path && strlen(name) == key->data.scalar.length;
+    bool fits = join_path(prefix, name, path) && strlen(name) == key->data.scalar.length;
     const struct option *o = fits && strchr(name, '.') == NULL ? option_find(path) : NULL;
     if (o != NULL)
         return set_value(l, o, place_of(value->start_mark), doc, value);
@@ -120,14 +126,17 @@ static int walk_section(struct config_loader *l, yaml_document_t *doc, const yam
                         const char *prefix)
 {
     const yaml_node_pair_t *pair = map->data.mapping.pairs.start;
+    char path[2 * OPTION_NAME_MAX];
     int err = 0;
     for (; pair < map->data.mapping.pairs.top && err == 0; pair++) {
         const yaml_node_t *key = yaml_document_get_node(doc, pair->key);
         const yaml_node_t *value = yaml_document_get_node(doc, pair->value);
         if (key->type != YAML_SCALAR_NODE)
             return config_fail(l, place_of(key->start_mark), "YAML", "a name must be a text");
-        if (key_seen(doc, map, pair, scalar_text(key)))
-            return config_fail(l, place_of(key->start_mark), scalar_text(key), "is given twice");
+        if (key_seen(doc, map, pair, scalar_text(key))) {
+            join_path(prefix, scalar_text(key), path);
+            return config_fail(l, place_of(key->start_mark), path, "is given twice");
+        }
         err = walk_pair(l, doc, key, value, prefix);
     }
     return err;

@@ -78,10 +78,9 @@ void admission_set_trusted(struct admission *a, const struct text_list *trusted,
 {
     if (bad != NULL)
         *bad = NULL;
-    size_t max = trusted->count < ADMISSION_TRUSTED_MAX ? trusted->count : ADMISSION_TRUSTED_MAX;
-    struct block *blocks = xcalloc(max + 1, sizeof *blocks);
+    struct block *blocks = xcalloc(trusted->count + 1, sizeof *blocks);
     size_t count = 0;
-    for (size_t i = 0; i < max; i++) {
+    for (size_t i = 0; i < trusted->count; i++) {
         if (parse_block(trusted->items[i], &blocks[count]))
             count++;
         else if (bad != NULL && *bad == NULL)

@@ -10,7 +10,6 @@
  * /64 and is counted by it.  Loopback and trusted addresses are not counted.
  */
 #define ADMISSION_ADDRESSES_MAX 65536 /* addresses counted at a time; more are refused */
-#define ADMISSION_TRUSTED_MAX   256   /* entries of limits.trusted */
 
 struct admission;
 

@@ -1,4 +1,4 @@
-#include "cluster/redis_url.h"
+#include "core/redis_url.h"
 
 #include "base/err.h"
 #include "base/hex.h"

@@ -1,6 +1,6 @@
 #include "test.h"
 
-#include "cluster/redis_url.h"
+#include "core/redis_url.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
-#ifndef SLUICE_CLUSTER_REDIS_URL_H
-#define SLUICE_CLUSTER_REDIS_URL_H
+#ifndef SLUICE_CORE_REDIS_URL_H
+#define SLUICE_CORE_REDIS_URL_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/crypto.h"
 #include "core/process.h"
+#include "core/redis_url.h"
 #include "core/version.h"
 #include "edge/play_flv.h"
 #include "edge/play_rtmp.h"
@@ -237,18 +238,6 @@ static void route_address(const char *host, const char *port, char *out, size_t 
     freeaddrinfo(found);
 }
 
-/* HOST of "redis://user:password@HOST:PORT/0"; the database's default port is fine for a route. */
-static void redis_host(const char *url, char *out, size_t room)
-{
-    const char *p = strstr(url, "://");
-    p = p != NULL ? p + 3 : url;
-    const char *at = strrchr(p, '@');
-    struct slice rest, host = slice_cut(slice_text(at != NULL ? at + 1 : p), '/', &rest, NULL);
-    host = slice_cut(host, ':', &rest, NULL);
-    if (!slice_copy(host, out, room))
-        out[0] = '\0';
-}
-
 static void advertised_host(const struct node *n, char *out, size_t room)
 {
     const struct config *c = n->config;
@@ -256,10 +245,11 @@ static void advertised_host(const struct node *n, char *out, size_t room)
         snprintf(out, room, "%s", c->node.advertise);
         return;
     }
-    char host[256] = "127.0.0.1";
+    struct redis_url redis = {.host = "127.0.0.1"};
+    const char *why;
     if (c->cluster.backend == CLUSTER_REDIS)
-        redis_host(c->cluster.redis.url, host, sizeof host);
-    route_address(host, "6379", out, room);
+        must(redis_url_parse(c->cluster.redis.url, &redis, &why) == 0);
+    route_address(redis.host, "6379", out, room); /* any port is fine for a route */
 }
 
 static void join_address(char out[CLUSTER_ADDRESS_MAX], const char *host,
@@ -286,8 +276,10 @@ static int open_cluster(struct node *n)
                                           .fill_load = fill_load,
                                           .on_fatal = on_fatal};
     int err = cluster_open(&n->cluster, &n->workers, &self, &events, n, error);
-    if (err < 0)
+    if (err < 0) {
         log_error(&n->log, "cluster.failed error=\"%s\"", error);
+        atomic_store(&n->fatal, true);
+    }
     return err;
 }
 
@@ -425,6 +417,9 @@ static void log_start(const struct node *n)
              c->node.id, roles[c->node.role], version_text(), n->identity.instance,
              n->workers.count);
     config_log_unused(c, &n->log);
+    if (c->cluster.backend == CLUSTER_MULTICAST || c->cluster.backend == CLUSTER_STATIC)
+        log_warn(&n->log, "config.unused setting=cluster.backend help=\"this version has none and "
+                          "redis: the node is alone\"");
     struct listen_address rtmp;
     bool beyond =
         config_listen_parse(c->rtmp.listen, &rtmp) == 0 && !config_listen_is_loopback(&rtmp);
@@ -450,7 +445,7 @@ static void wait_for_signals(struct node *n, const sigset_t *signals)
 static int serve(struct node *n, const sigset_t *signals)
 {
     if (node_build(n) < 0)
-        return EXIT_FAILED;
+        return atomic_load(&n->fatal) ? EXIT_CONFIG : EXIT_FAILED;
     log_start(n);
     if (workers_start(&n->workers) < 0)
         return EXIT_FAILED;
@@ -473,11 +468,6 @@ int node_run(const struct config *config, const char *path, char *const *sets, s
     if (process_check_libraries(&library) < 0) {
         log_error(&n.log, "library.too_old name=%s", library);
         return EXIT_FAILED;
-    }
-    if (n.config->cluster.backend == CLUSTER_MULTICAST ||
-        n.config->cluster.backend == CLUSTER_STATIC) {
-        log_error(&n.log, "cluster.backend_missing help=\"this version has none and redis\"");
-        return EXIT_CONFIG;
     }
     process_setup();
     sigset_t signals;

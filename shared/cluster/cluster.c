@@ -84,15 +84,14 @@ void cluster_request_answer(struct cluster_request *r)
 static const struct cluster_backend *backend_of(enum cluster_backend_kind kind)
 {
     switch (kind) {
-    case CLUSTER_NONE:
-        return &cluster_backend_none;
     case CLUSTER_REDIS:
         return &cluster_backend_redis;
+    case CLUSTER_NONE:
     case CLUSTER_MULTICAST:
     case CLUSTER_STATIC:
-        return NULL;
+        return &cluster_backend_none;
     }
-    return NULL;
+    panic("cluster backend %d", (int)kind);
 }
 
 static void run_start(struct cluster_request *r)
@@ -110,10 +109,6 @@ int cluster_open(struct cluster **out, struct workers *g, const struct cluster_s
                  const struct cluster_events *events, void *arg, char error[CONFIG_ERROR_MAX])
 {
     const struct cluster_backend *backend = backend_of(g->config->cluster.backend);
-    if (backend == NULL) {
-        snprintf(error, CONFIG_ERROR_MAX, "cluster.backend: this build has redis and none");
-        return ERR_UNSUPPORTED;
-    }
     struct cluster *c = xcalloc(1, sizeof *c);
     c->magic = CLUSTER_MAGIC;
     c->worker = &g->workers[0];

@@ -440,6 +440,9 @@ def test_command_line(tmp_path):
     assert sluice("nonsense").returncode == 64
     assert sluice("--nonsense").returncode == 64
     assert sluice("serve", "--set", "no.such=1").returncode == 78
+    for url in ("redis://h:99999", "rediss://127.0.0.1"):
+        assert sluice("serve", "--set", "cluster.backend=redis", "--set", "cluster.secret=0123456789abcdef",
+                      "--set", f"cluster.redis.url={url}").returncode == 78
     assert sluice("serve", "--set", "node.workers=x").returncode == 78
     assert sluice("serve", SLUICE_NODE_WORKERS="x").returncode == 78
     assert sluice("--version").stdout.startswith("sluice ")
@@ -456,6 +459,16 @@ def test_later_settings_win(start, tmp_path):
     node.expect(r"config\.unknown_variable", r"config\.unused")
     assert node.get_json("/api/v1/node")["id"] == "from-set"
     assert node.log.find(r"config\.unknown_variable.*SLUICE_NO_SUCH")
+
+
+@pytest.mark.parametrize("backend", ["multicast", "static"])
+def test_what_is_not_built_is_told(start, backend):
+    """It is accepted, and said; the node is alone."""
+    node = start("node", {"cluster.backend": backend, "cluster.secret": "0123456789abcdef", "hls.part_ms": 100})
+    node.expect(r"config\.unused")
+    for setting in ("cluster.backend", "hls.part_ms"):
+        assert node.log.find(rf"warn .* config\.unused setting={setting}")
+    assert node.get_json("/api/v1/node")["state"] == "up"
 
 
 def test_port_in_use(node):

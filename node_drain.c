@@ -107,13 +107,14 @@ static void drop_pulls(struct node *n, struct worker *w)
         resolver_stop(n->resolve, w);
 }
 
+/* Links to other nodes are none: those follow a lost stream for as long as we are there. */
 static int64_t sessions_open(const struct node *n)
 {
     int64_t open = 0;
     for (int i = 0; i < n->workers.count; i++) {
         const struct metrics *m = &n->workers.workers[i].metrics;
-        open += METRIC_GET(m->publishers) + METRIC_GET(m->viewers_rtmp) +
-                METRIC_GET(m->viewers_flv) + METRIC_GET(m->relays);
+        open +=
+            METRIC_GET(m->publishers) + METRIC_GET(m->viewers_rtmp) + METRIC_GET(m->viewers_flv);
     }
     return open;
 }

@@ -391,6 +391,18 @@ def test_drained_origin_leaves_redis(cluster, redis, events, feed):
 # --- going away and coming back ---
 
 
+def test_drained_origin_does_not_wait_for_edges(cluster, feed, play):
+    """Nobody publishes the stream again: the edge holds its viewers, and would hold its link, too."""
+    origin = cluster.start("origin", "o1", {"node.drain_s": 60, "stream.lost_ms": 60000})
+    edge = cluster.start("edge", "e1", {"stream.lost_ms": 60000})
+    edge.expect(r" upstream\.")
+    feed(origin, "live/cam1")
+    player = play(edge, "live/cam1")
+    player.wait_media(30)
+    assert origin.stop() == 0
+    assert not player.closed
+
+
 def test_origin_drains_and_publisher_moves(cluster, feed, play, play_flv):
     """Viewers at an edge are held while the publisher goes to another origin; no connection is lost."""
     a, b, edge = cluster.start("origin", "o1"), cluster.start("origin", "o2"), cluster.start("edge", "e1")

@@ -197,7 +197,6 @@ static void look_up(struct resolution *s)
     l->worker = s->worker;
     must(slice_copy(slice_text(s->feed->name), l->name, sizeof l->name));
     s->looking = true;
-    METRIC_INC(s->worker->metrics.lookups_total);
     cluster_lookup(s->resolver->o.cluster, s->worker, s->feed->name, on_looked_up, l);
 }
 

@@ -239,14 +239,17 @@ size_t rtmp_session_feed(struct rtmp_session *s, struct slice bytes)
 
 /* ---- the connection ---- */
 
-/* Players say nothing for hours; a ping now and then keeps state in middleboxes alive and makes TCP
- * find out about peers that are gone. */
+/* A connection on which nothing moves (a paused player, a held stream) is pinged now and then: that
+ * keeps state in middleboxes alive and makes TCP find out about a peer that is gone.  Where media
+ * flows, TCP finds out by itself. */
 static void ping(struct rtmp_session *s)
 {
     struct rtmp_reply r;
-    int64_t now_us = clock_us();
+    int64_t now_us = clock_us(), last_us = io_last_read_us(s->io);
+    if (io_last_write_us(s->io) > last_us)
+        last_us = io_last_write_us(s->io);
     io_deadline(s->io, RTMP_PING_EVERY_MS);
-    if (now_us - io_last_read_us(s->io) < (int64_t)RTMP_PING_EVERY_MS * 1000)
+    if (now_us - last_us < (int64_t)RTMP_PING_EVERY_MS * 1000)
         return;
     rtmp_reply_init(&r, s);
     rtmp_reply_event(&r, RTMP_EVENT_PING_REQUEST, (uint32_t)(now_us / 1000));

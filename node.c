@@ -453,6 +453,8 @@ static int serve(struct node *n, const sigset_t *signals)
     wait_for_signals(n, signals);
     node_drain(n);
     workers_stop(&n->workers);
+    cluster_stop(n->cluster);
+    workers_drain(&n->workers);
     return atomic_load(&n->fatal) ? EXIT_CONFIG : EXIT_DRAINED;
 }
 

@@ -157,6 +157,12 @@ void cluster_close(struct cluster *c, void (*on_closed)(void *arg), void *arg)
     cluster_request_send(r);
 }
 
+void cluster_stop(struct cluster *c)
+{
+    if (c->backend->stop != NULL)
+        c->backend->stop(c->state);
+}
+
 static void free_watch(const char *name, void *value, void *arg)
 {
     free(value);

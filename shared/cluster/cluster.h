@@ -122,6 +122,9 @@ int cluster_open(struct cluster **out, struct workers *g, const struct cluster_s
  * last commands were answered or 1 s has passed.  Requests made after this are answered at once
  * (BUSY, not found).  The node leaves the list of nodes. */
 void cluster_close(struct cluster *c, void (*on_closed)(void *arg), void *arg);
+/* After workers_stop, when the close may not have come to its end: what still waits is answered;
+ * the callbacks come with workers_drain. */
+void cluster_stop(struct cluster *c);
 /* After workers_stop and before workers_fini. */
 void cluster_free(struct cluster **cp);
 const struct cluster_self *cluster_self(const struct cluster *c);

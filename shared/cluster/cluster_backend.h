@@ -33,6 +33,8 @@ struct cluster_backend {
     void (*send)(void *state, const char *node, const char *verb, const char *name);
     /* on_closed within a second; afterwards no request is waiting. */
     void (*close)(void *state, void (*on_closed)(void *arg), void *arg);
+    /* No loop runs any more: a close that is under way ends now.  NULL when it never takes time. */
+    void (*stop)(void *state);
     void (*free)(void **state);
 };
 

@@ -262,11 +262,20 @@ static void redis_close(void *state, void (*on_closed)(void *arg), void *arg)
         on_quit(NULL, r);
 }
 
+static void redis_stop(void *state)
+{
+    struct redis *r = OBJ_CAST(struct redis, state, REDIS_MAGIC);
+    r->closing = true;
+    closed(r);
+    redis_conn_stop(r->sub);
+    redis_conn_stop(r->cmd);
+}
+
 static void redis_free(void **state)
 {
     struct redis *r = OBJ_CAST(struct redis, *state, REDIS_MAGIC);
     *state = NULL;
-    r->closing = true;
+    redis_stop(r); /* what is called back still looks at both connections */
     redis_conn_free(&r->cmd);
     redis_conn_free(&r->sub);
     redis_interest_clear(r);
@@ -287,5 +296,6 @@ const struct cluster_backend cluster_backend_redis = {
     .nodes = redis_nodes,
     .send = redis_send_request,
     .close = redis_close,
+    .stop = redis_stop,
     .free = redis_free,
 };

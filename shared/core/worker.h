@@ -74,6 +74,8 @@ int workers_start(struct workers *g);
 /* Ends all loops after what is queued, joins the threads, then runs on the calling thread what is
  * left in the mailboxes and put off; worker_is_current() is true there. */
 void workers_stop(struct workers *g);
+/* Runs what has been posted and put off since, on the calling thread, until nothing is left. */
+void workers_drain(struct workers *g);
 /* Frees all workers; harmless on a group that is all zero.  Objects with events on a loop go
  * before. */
 void workers_fini(struct workers *g);

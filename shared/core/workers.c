@@ -158,6 +158,13 @@ static bool drain_turn(struct workers *g)
     return any;
 }
 
+void workers_drain(struct workers *g)
+{
+    int turns = 0;
+    while (drain_turn(g))
+        must(++turns < DRAIN_TURNS_MAX);
+}
+
 void workers_stop(struct workers *g)
 {
     if (g->gate == NULL)
@@ -169,7 +176,5 @@ void workers_stop(struct workers *g)
         worker_post(&g->workers[i], &stop->message);
     }
     join_first(g, g->count);
-    int turns = 0;
-    while (drain_turn(g))
-        must(++turns < DRAIN_TURNS_MAX);
+    workers_drain(g);
 }

@@ -567,6 +567,30 @@ static void settings_that_cannot_work_are_refused(void **state)
     }
 }
 
+/* A second signal: nobody waits for the close, and all the same everybody is answered. */
+static void what_waits_at_the_end_is_answered(void **state)
+{
+    struct node a;
+    struct answer looked_up = {0}, listed = {0}, claimed = {0};
+    const struct cluster_claim claim = claim_of("live/a", "s1", "p1");
+    node_open(&a, &server, "n1", ROLE_NODE, "");
+    RUN_UNTIL(&a, NULL, node_ready(&a));
+    cluster_lookup(a.c, a.net.w, "live/a", on_looked_up, &looked_up);
+    cluster_nodes(a.c, a.net.w, on_listed, &listed);
+    cluster_acquire(a.c, a.net.w, &claim, on_claimed, &claimed);
+    cluster_close(a.c, node_on_closed, &a);
+    workers_drain(&a.net.group); /* asked, and no loop runs that would hear the answers */
+    assert_int_equal(looked_up.count + listed.count + claimed.count + a.closed, 0);
+    cluster_stop(a.c);
+    workers_drain(&a.net.group);
+    assert_int_equal(looked_up.count, 1);
+    assert_int_equal(listed.count, 1);
+    assert_int_equal(claimed.count, 1);
+    assert_int_equal(a.closed, 1);
+    cluster_free(&a.c);
+    fixture_close(&a.net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -588,6 +612,7 @@ int main(void)
         cmocka_unit_test(refusals_at_the_start_are_fatal),
         cmocka_unit_test(an_edge_without_its_channel_runs),
         cmocka_unit_test(refusals_later_are_not),
+        cmocka_unit_test(what_waits_at_the_end_is_answered),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -49,7 +49,7 @@ struct node {
 
     struct config *reloaded; /* what SIGHUP has put in the place of `config` on the workers */
     atomic_bool draining;
-    bool stop_now; /* a second signal has come */
+    bool stop_now;     /* a second signal has come */
     atomic_bool fatal; /* the directory refused us or our settings: EXIT_CONFIG */
     pthread_mutex_t mutex;
     pthread_cond_t cond;

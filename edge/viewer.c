@@ -7,6 +7,7 @@
 #include "edge/audience_internal.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/must.h"
 #include "core/clock.h"
 
@@ -92,7 +93,7 @@ static int send_rest(struct viewer *v)
     if (c->offset == 0)
         return 1;
     struct wire_form form;
-    struct iovec iov[WIRE_SPAN_IOV];
+    LEFT_AS_IT_IS struct iovec iov[WIRE_SPAN_IOV];
     int n = wire_rest(v->audience->kind, c->held, c->held_shift_ms, c->offset, &form, iov,
                       WIRE_SPAN_IOV);
     must(n > 0);

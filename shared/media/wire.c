@@ -227,7 +227,7 @@ int wire_preamble(enum wire_kind kind, const struct inforce *i, int64_t wire_ms,
                   struct buf *out)
 {
     struct wire_form form;
-    struct iovec iov[WIRE_SPAN_IOV];
+    LEFT_AS_IT_IS struct iovec iov[WIRE_SPAN_IOV];
     for (uint32_t k = 0; i != NULL && k < i->count; k++) {
         const struct frame *f = i->frames[k];
         /* As if it had been published with the first frame the viewer gets; but onMetaData at 0, as

@@ -1,5 +1,6 @@
 #include "net/http_chunker.h"
 
+#include "base/mem.h"
 #include "base/must.h"
 
 #include <stdio.h>
@@ -88,7 +89,7 @@ ssize_t http_chunker_writev(struct http_chunker *c, struct io *io, const struct 
     size_t all = s.left;
     take_back(c);
     while (s.left > 0) {
-        struct iovec out[CHUNK_IOV_MAX];
+        LEFT_AS_IT_IS struct iovec out[CHUNK_IOV_MAX];
         size_t total;
         if (c->left == 0)
             begin_chunk(c, s.left);

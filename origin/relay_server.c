@@ -32,31 +32,10 @@ static int64_t wall_ms(const struct relay_server *s)
     return s->o.wall_ms != NULL ? s->o.wall_ms() : clock_wall_us() / 1000;
 }
 
-static const struct {
-    int status;
-    const char *code, *message;
-} refusals[] = {
-    [RELAY_BAD_SIGNATURE] = {403, "bad_signature", "the signature is not valid"},
-    [RELAY_REPLAY] = {403, "replay", "the request was seen before"},
-    [RELAY_SKEWED] = {401, "clock", "the clocks are too far apart"},
-    [RELAY_NOT_FOR_US] = {403, "not_for_us", "the request is for another node"},
-    [RELAY_MISSING] = {401, "unsigned", "requests between nodes are signed"},
-};
-
 bool relay_server_admit(struct relay_server *s, struct http_exchange *x,
                         const struct http_request *req, struct relay_sender *sender)
 {
-    int64_t now_ms = wall_ms(s);
-    enum relay_verdict v = relay_verify(s->o.guard, s->o.identity, req, now_ms, sender);
-    if (v == RELAY_OK)
-        return true;
-    METRIC_INC(http_exchange_worker(x)->metrics.relay_auth_failed_total);
-    char text[RELAY_AUTH_TEXT_MAX];
-    relay_time_text(s->o.identity, req, now_ms, text);
-    const struct http_header time = {RELAY_TIME_HEADER, slice_text(text)};
-    http_respond_error_with(x, refusals[v].status, refusals[v].code, refusals[v].message, &time,
-                            v == RELAY_SKEWED ? 1 : 0);
-    return false;
+    return relay_admit(s->o.guard, s->o.identity, x, req, wall_ms(s), sender);
 }
 
 enum path_verdict { PATH_OK, PATH_BAD, PATH_LOOP, PATH_LONG };

@@ -85,33 +85,6 @@ void api_get_stream(struct http_exchange *x, const struct http_request *req, voi
 
 /* --- for another node --- */
 
-static const struct {
-    int status;
-    const char *code, *message;
-} refusals[] = {
-    [RELAY_BAD_SIGNATURE] = {403, "bad_signature", "the signature is not valid"},
-    [RELAY_REPLAY] = {403, "replay", "the request was seen before"},
-    [RELAY_SKEWED] = {401, "clock", "the clocks are too far apart"},
-    [RELAY_NOT_FOR_US] = {403, "not_for_us", "the request is for another node"},
-    [RELAY_MISSING] = {401, "unsigned", "requests between nodes are signed"},
-};
-
-static bool admit(const struct api *a, struct http_exchange *x, const struct http_request *req)
-{
-    struct relay_sender sender;
-    int64_t wall_ms = clock_wall_us() / 1000;
-    enum relay_verdict v = relay_verify(a->o.guard, a->o.identity, req, wall_ms, &sender);
-    if (v == RELAY_OK)
-        return true;
-    METRIC_INC(http_exchange_worker(x)->metrics.relay_auth_failed_total);
-    char text[RELAY_AUTH_TEXT_MAX];
-    relay_time_text(a->o.identity, req, wall_ms, text);
-    const struct http_header time = {RELAY_TIME_HEADER, slice_text(text)};
-    http_respond_error_with(x, refusals[v].status, refusals[v].code, refusals[v].message, &time,
-                            v == RELAY_SKEWED ? 1 : 0);
-    return false;
-}
-
 static int print_lines(const struct api_stream *rows, size_t count, struct buf *out)
 {
     int err = 0;
@@ -144,7 +117,8 @@ static void answer_lines(const struct api_stream *rows, size_t count, void *arg)
 void api_get_cluster_streams(struct http_exchange *x, const struct http_request *req, void *arg)
 {
     struct api *a = OBJ_CAST(struct api, arg, API_MAGIC);
-    if (!admit(a, x, req))
+    struct relay_sender sender;
+    if (!relay_admit(a->o.guard, a->o.identity, x, req, clock_wall_us() / 1000, &sender))
         return;
     struct api_request *r = api_request_new(a, x);
     api_gather(a, r->worker, "", answer_lines, r);

@@ -12,7 +12,7 @@ void hex_encode(const uint8_t *src, size_t len, char *dst)
     dst[2 * len] = '\0';
 }
 
-static int digit(uint8_t c)
+int hex_digit(uint8_t c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -28,7 +28,7 @@ int hex_decode(struct slice text, uint8_t *dst, size_t len)
     if (text.len != 2 * len)
         return ERR_TYPE;
     for (size_t i = 0; i < len; i++) {
-        int hi = digit(text.p[2 * i]), lo = digit(text.p[2 * i + 1]);
+        int hi = hex_digit(text.p[2 * i]), lo = hex_digit(text.p[2 * i + 1]);
         if (hi < 0 || lo < 0)
             return ERR_TYPE;
         dst[i] = (uint8_t)(hi << 4 | lo);

@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The value of a hexadecimal digit of either case, or -1. */
+int hex_digit(uint8_t c);
+
 /* Lower-case hexadecimal of src and a terminator; dst has room for 2 * len + 1. */
 void hex_encode(const uint8_t *src, size_t len, char *dst);
 

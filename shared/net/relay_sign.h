@@ -70,6 +70,9 @@ struct relay_sender {
 enum relay_verdict relay_verify(struct relay_guard *g, const struct relay_identity *self,
                                 const struct http_request *req, int64_t wall_ms,
                                 struct relay_sender *sender);
+/* The same for a handler: true, or false when the request has been answered with the refusal. */
+bool relay_admit(struct relay_guard *g, const struct relay_identity *self, struct http_exchange *x,
+                 const struct http_request *req, int64_t wall_ms, struct relay_sender *sender);
 /* The header that goes with a 401 for RELAY_SKEWED: our time, signed over the request's nonce. */
 void relay_time_text(const struct relay_identity *self, const struct http_request *req,
                      int64_t wall_ms, char out[RELAY_AUTH_TEXT_MAX]);

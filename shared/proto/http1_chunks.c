@@ -1,19 +1,11 @@
 #include "proto/http1.h"
 
 #include "base/err.h"
+#include "base/hex.h"
 
 /* Chunked bodies (RFC 9112, 7.1) without extensions and trailers. */
 
 enum { NEXT_SIZE, NEXT_DATA, NEXT_DATA_END, NEXT_LAST_END };
-
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 /* CR LF: 2, 0 when it is not complete, ERR_PROTOCOL when it is something else. */
 static ssize_t read_line_end(const uint8_t *src, size_t len)

@@ -1,20 +1,12 @@
 #include "proto/url.h"
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/must.h"
 
 #include <stdint.h>
 
 #define PERCENT_SIZE 3 /* bytes of "%2f" */
-
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 /* The byte at the start of s, decoded: bytes of s it takes, or ERR_PROTOCOL. */
 static int decode_byte(struct slice s, uint8_t *out)

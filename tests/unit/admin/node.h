@@ -170,45 +170,8 @@ static inline void node_close(struct test_node *n)
 
 /* --- work on a worker --- */
 
-struct errand {
-    struct message m;
-    void (*fn)(struct test_node *n, struct worker *w, void *arg);
-    struct test_node *n;
-    struct worker *w;
-    void *arg;
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    bool done;
-};
-
-static inline void errand_run(struct message *m)
-{
-    struct errand *e = container_of(m, struct errand, m);
-    e->fn(e->n, e->w, e->arg);
-    pthread_mutex_lock(&e->mutex);
-    e->done = true;
-    pthread_cond_signal(&e->cond);
-    pthread_mutex_unlock(&e->mutex);
-}
-
-/* Runs fn on the worker and waits until it has. */
-static inline void on_worker(struct test_node *n, int index,
-                             void (*fn)(struct test_node *n, struct worker *w, void *arg),
-                             void *arg)
-{
-    struct errand e = {.m.run = errand_run,
-                       .fn = fn,
-                       .n = n,
-                       .w = &n->group.workers[index],
-                       .arg = arg,
-                       .mutex = PTHREAD_MUTEX_INITIALIZER,
-                       .cond = PTHREAD_COND_INITIALIZER};
-    worker_post(e.w, &e.m);
-    pthread_mutex_lock(&e.mutex);
-    while (!e.done)
-        pthread_cond_wait(&e.cond, &e.mutex);
-    pthread_mutex_unlock(&e.mutex);
-}
+#define ON_WORKER_CONTEXT struct test_node
+#include "on_worker.h"
 
 /* --- streams --- */
 

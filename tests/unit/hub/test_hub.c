@@ -41,44 +41,8 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Runs fn on a worker and waits until it has. */
-struct call {
-    struct message m;
-    void (*fn)(struct node *n, struct worker *w, void *arg);
-    struct node *n;
-    struct worker *w;
-    void *arg;
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    bool done;
-};
-
-static void run_call(struct message *m)
-{
-    struct call *c = container_of(m, struct call, m);
-    c->fn(c->n, c->w, c->arg);
-    pthread_mutex_lock(&c->mutex);
-    c->done = true;
-    pthread_cond_signal(&c->cond);
-    pthread_mutex_unlock(&c->mutex);
-}
-
-static void on_worker(struct node *n, int index, void (*fn)(struct node *, struct worker *, void *),
-                      void *arg)
-{
-    struct call c = {.m.run = run_call,
-                     .fn = fn,
-                     .n = n,
-                     .w = &n->group.workers[index],
-                     .arg = arg,
-                     .mutex = PTHREAD_MUTEX_INITIALIZER,
-                     .cond = PTHREAD_COND_INITIALIZER};
-    worker_post(c.w, &c.m);
-    pthread_mutex_lock(&c.mutex);
-    while (!c.done)
-        pthread_cond_wait(&c.cond, &c.mutex);
-    pthread_mutex_unlock(&c.mutex);
-}
+#define ON_WORKER_CONTEXT struct node
+#include "on_worker.h"
 
 /* A reader that counts what it is told; the test waits on it. */
 struct probe {

@@ -405,4 +405,29 @@ static inline void pair_close(struct rtmp_pair *p)
     free(p);
 }
 
+/* A pair with fake handlers on both sides, as a test's state. */
+static inline struct rtmp_pair *pair_new(void)
+{
+    struct rtmp_pair *p = xcalloc(1, sizeof *p);
+    struct rtmp_server_options o = {.publish = &fake_publish,
+                                    .publish_arg = &p->fake,
+                                    .play = &fake_play,
+                                    .play_arg = &p->fake};
+    pair_open(p, &o);
+    return p;
+}
+
+static inline int pair_setup(void **state)
+{
+    *state = pair_new();
+    return 0;
+}
+
+static inline int pair_teardown(void **state)
+{
+    if (*state != NULL)
+        pair_close(*state);
+    return 0;
+}
+
 #endif

@@ -19,33 +19,10 @@
         3, 0, "connect", 1, "olive"                                                                \
     }
 
-static struct rtmp_pair *open_pair(void)
-{
-    struct rtmp_pair *p = xcalloc(1, sizeof *p);
-    struct rtmp_server_options o = {.publish = &fake_publish,
-                                    .publish_arg = &p->fake,
-                                    .play = &fake_play,
-                                    .play_arg = &p->fake};
-    pair_open(p, &o);
-    return p;
-}
-
-static int setup(void **state)
-{
-    *state = open_pair();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    pair_close(*state);
-    return 0;
-}
-
 static void reopen(void **state)
 {
     pair_close(*state);
-    *state = open_pair();
+    *state = pair_new();
 }
 
 /* ---- clients ---- */
@@ -559,17 +536,21 @@ static void cuts_make_no_difference(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(publishers_are_answered, setup, teardown),
-        cmocka_unit_test_setup_teardown(players_are_answered, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_out_of_order_ends_the_session, setup, teardown),
-        cmocka_unit_test_setup_teardown(bad_names_are_refused_with_a_word, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_long_query_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_app_gives_a_query_when_the_stream_has_none, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(enhanced_clients_are_recognised, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_answer_to_connect_names_our_abilities, setup, teardown),
-        cmocka_unit_test_setup_teardown(wrapped_messages_are_taken_apart, setup, teardown),
-        cmocka_unit_test_setup_teardown(cuts_make_no_difference, setup, teardown),
+        cmocka_unit_test_setup_teardown(publishers_are_answered, pair_setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(players_are_answered, pair_setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(what_is_out_of_order_ends_the_session, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(bad_names_are_refused_with_a_word, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(a_long_query_is_refused, pair_setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(the_app_gives_a_query_when_the_stream_has_none, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(enhanced_clients_are_recognised, pair_setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(the_answer_to_connect_names_our_abilities, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(wrapped_messages_are_taken_apart, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(cuts_make_no_difference, pair_setup, pair_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

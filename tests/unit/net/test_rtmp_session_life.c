@@ -20,30 +20,6 @@
         5, 1, "play", 0, "n scam"                                                                  \
     }
 
-static struct rtmp_pair *open_pair(void)
-{
-    struct rtmp_pair *p = xcalloc(1, sizeof *p);
-    struct rtmp_server_options o = {.publish = &fake_publish,
-                                    .publish_arg = &p->fake,
-                                    .play = &fake_play,
-                                    .play_arg = &p->fake};
-    pair_open(p, &o);
-    return p;
-}
-
-static int setup(void **state)
-{
-    *state = open_pair();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    if (*state != NULL)
-        pair_close(*state);
-    return 0;
-}
-
 static uint64_t closed(const struct rtmp_pair *p, enum close_reason why)
 {
     return METRIC_GET(p->f.w->metrics.closed[why]);
@@ -98,7 +74,7 @@ static void deadlines_end_what_does_not_go_on(void **state)
         assert_int_equal(pair_session(p) != NULL, rows[i].stays);
         assert_int_equal(closed(p, CLOSE_TIMEOUT), !rows[i].stays);
         pair_close(p);
-        *state = open_pair();
+        *state = pair_new();
     }
 }
 
@@ -130,7 +106,7 @@ static void large_messages_need_a_publisher(void **state)
     assert_true(p->fake.inputs >= 1);
 
     pair_close(p);
-    *state = p = open_pair();
+    *state = p = pair_new();
     client_hello(&p->client);
     CLIENT_SEND(&p->client, CREATED);
     CLIENT_UNTIL(&p->client, client_has(&p->client, "_result 2"));
@@ -186,7 +162,7 @@ static void refusals_are_told_and_end_the_session(void **state)
         assert_int_equal(p->fake.closed, mode != FAKE_REFUSE);
         assert_int_equal(closed(p, CLOSE_NAME_TAKEN), 1);
         pair_close(p);
-        *state = open_pair();
+        *state = pair_new();
     }
 }
 
@@ -270,7 +246,7 @@ static void draining_tells_everybody(void **state)
         assert_int_equal(p->fake.opened, p->fake.closed);
         assert_int_equal(closed(p, CLOSE_DRAIN), 1);
         pair_close(p);
-        *state = open_pair();
+        *state = pair_new();
     }
 }
 
@@ -448,27 +424,35 @@ static void an_idle_player_costs_little(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_answer_does_not_wait_for_c2, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_not_rtmp_is_closed_at_its_first_byte, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(deadlines_end_what_does_not_go_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(large_messages_need_a_publisher, setup, teardown),
-        cmocka_unit_test_setup_teardown(bytes_are_acknowledged, setup, teardown),
-        cmocka_unit_test_setup_teardown(nothing_is_read_while_a_publish_is_decided, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(refusals_are_told_and_end_the_session, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_answer_does_not_wait_for_c2, pair_setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(what_is_not_rtmp_is_closed_at_its_first_byte, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(deadlines_end_what_does_not_go_on, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(large_messages_need_a_publisher, pair_setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(bytes_are_acknowledged, pair_setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_read_while_a_publish_is_decided, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(refusals_are_told_and_end_the_session, pair_setup,
+                                        pair_teardown),
         cmocka_unit_test(a_node_without_the_role_says_so),
-        cmocka_unit_test_setup_teardown(a_handler_may_end_the_session_inside_its_callback, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(functions_of_an_ended_session_do_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(draining_tells_everybody, setup, teardown),
-        cmocka_unit_test_setup_teardown(freeing_the_server_closes_what_is_left, setup, teardown),
-        cmocka_unit_test_setup_teardown(resumed_players_hear_of_it, setup, teardown),
-        cmocka_unit_test_setup_teardown(answers_wait_for_the_end_of_a_message, setup, teardown),
-        cmocka_unit_test_setup_teardown(half_a_message_is_followed_by_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_stream_cannot_be_left_inside_a_message, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_asks_and_does_not_read_is_closed, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_idle_player_costs_little, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_handler_may_end_the_session_inside_its_callback,
+                                        pair_setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(functions_of_an_ended_session_do_nothing, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(draining_tells_everybody, pair_setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(freeing_the_server_closes_what_is_left, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(resumed_players_hear_of_it, pair_setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(answers_wait_for_the_end_of_a_message, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(half_a_message_is_followed_by_nothing, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(a_stream_cannot_be_left_inside_a_message, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(who_asks_and_does_not_read_is_closed, pair_setup,
+                                        pair_teardown),
+        cmocka_unit_test_setup_teardown(an_idle_player_costs_little, pair_setup, pair_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,9 +24,8 @@ int64_t edge_viewers(const struct edge *e);
 /* Refuses new players and ends this worker's with DRAIN. */
 void edge_drain(struct edge *e, struct worker *w);
 
-/* True when a line about a player that comes or goes may be written now; how many were not since
- * the last one. */
-bool edge_may_log(struct edge *e, struct worker *w, bool opening, uint32_t *suppressed);
+/* True when a line about a player that comes or goes may be written now (log_limit_pass). */
+bool edge_may_log(struct edge *e, struct worker *w, bool opening, const struct log_id *id);
 
 struct viewer_ops {
     /* The stream is there: whatever the protocol sends before the first frame.  `run` is where it

@@ -32,11 +32,11 @@ void edge_free(struct edge **ep)
     free(e);
 }
 
-bool edge_may_log(struct edge *e, struct worker *w, bool opening, uint32_t *suppressed)
+bool edge_may_log(struct edge *e, struct worker *w, bool opening, const struct log_id *id)
 {
     struct edge_worker *local = &e->local[w->index];
     struct log_limit *l = opening ? &local->open_limit : &local->close_limit;
-    if (log_limit_pass(l, clock_us(), suppressed))
+    if (log_limit_pass(l, clock_us(), id))
         return true;
     METRIC_INC(w->metrics.log_lines_suppressed_total);
     return false;

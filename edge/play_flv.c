@@ -40,21 +40,18 @@ static void player_free(void *arg)
 
 static void tell_open(const struct flv_player *p)
 {
-    uint32_t suppressed;
-    if (edge_may_log(p->edge, p->worker, true, &suppressed))
-        log_info(&p->log, "flv.open stream=%s peer=%s suppressed=%u", p->name, p->peer, suppressed);
+    if (edge_may_log(p->edge, p->worker, true, &p->log))
+        log_info(&p->log, "flv.open stream=%s peer=%s", p->name, p->peer);
 }
 
 static void tell_close(const struct flv_player *p, enum close_reason why)
 {
-    uint32_t suppressed;
     METRIC_INC(p->worker->metrics.closed[why]);
-    if (!edge_may_log(p->edge, p->worker, false, &suppressed))
+    if (!edge_may_log(p->edge, p->worker, false, &p->log))
         return;
     LOG_AT(close_reason_is_fault(why) ? LOG_WARN : LOG_INFO, &p->log,
-           "flv.close reason=%s stream=%s peer=%s seconds=%" PRId64 " suppressed=%u",
-           close_reason_name(why), p->name, p->peer, (clock_us() - p->opened_us) / 1000000,
-           suppressed);
+           "flv.close reason=%s stream=%s peer=%s seconds=%" PRId64, close_reason_name(why),
+           p->name, p->peer, (clock_us() - p->opened_us) / 1000000);
 }
 
 static const struct http_header stream_headers[] = {

@@ -130,12 +130,10 @@ static void *open_publish(struct rtmp_session *s, const struct rtmp_request *req
 
 static void pass_over(struct rtmp_publish *h, const struct rtmp_message *m, int err)
 {
-    uint32_t suppressed;
-    if (!log_limit_pass(&h->passed_over, clock_us(), &suppressed))
-        return;
-    log_warn(rtmp_session_log(h->session),
-             "publish.passed_over type=%u bytes=%zu error=\"%s\" suppressed=%u", m->type,
-             m->body.len, err_text(err), suppressed);
+    const struct log_id *log = rtmp_session_log(h->session);
+    if (log_limit_pass(&h->passed_over, clock_us(), log))
+        log_warn(log, "publish.passed_over type=%u bytes=%zu error=\"%s\"", m->type, m->body.len,
+                 err_text(err));
 }
 
 static void on_message(void *handler, const struct rtmp_message *m)

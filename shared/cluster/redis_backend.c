@@ -59,22 +59,18 @@ static void tell_refusal(struct redis *r, const char *what, const char *text)
         cluster_backend_fatal(r->cluster, fatal);
         return;
     }
-    uint32_t suppressed;
-    if (log_limit_pass(&r->refused_limit, clock_us(), &suppressed))
-        log_warn(r->log, "redis.refused what=%s error=\"%s\" suppressed=%u", what, text,
-                 suppressed);
+    if (log_limit_pass(&r->refused_limit, clock_us(), r->log))
+        log_warn(r->log, "redis.refused what=%s error=\"%s\"", what, text);
 }
 
 void redis_refused(struct redis *r, const char *what, const redisReply *reply)
 {
-    uint32_t suppressed;
     if (!redis_is_passing(reply)) {
         tell_refusal(r, what, redis_error_text(reply));
         return;
     }
-    if (log_limit_pass(&r->refused_limit, clock_us(), &suppressed))
-        log_warn(r->log, "redis.unready what=%s error=\"%s\" suppressed=%u", what,
-                 redis_error_text(reply), suppressed);
+    if (log_limit_pass(&r->refused_limit, clock_us(), r->log))
+        log_warn(r->log, "redis.unready what=%s error=\"%s\"", what, redis_error_text(reply));
 }
 
 static void on_greeting_refused(const char *text, void *arg)

@@ -50,19 +50,19 @@ uint32_t log_new_id(void)
     return id;
 }
 
-bool log_limit_pass(struct log_limit *l, int64_t now_us, uint32_t *suppressed)
+bool log_limit_pass(struct log_limit *l, int64_t now_us, const struct log_id *id)
 {
     if (l->window_us == 0 || now_us - l->window_us >= 1000000) {
         l->window_us = now_us;
         l->in_window = 0;
     }
-    *suppressed = 0;
     if (l->in_window >= LOG_LIMIT_PER_SECOND) {
         l->suppressed++;
         return false;
     }
     l->in_window++;
-    *suppressed = l->suppressed;
+    if (l->suppressed > 0)
+        log_info(id, "log.suppressed lines=%u", l->suppressed);
     l->suppressed = 0;
     return true;
 }

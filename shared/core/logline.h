@@ -49,15 +49,16 @@ extern enum log_level log_threshold;
 #define log_error(id, ...) LOG_AT(LOG_ERROR, id, __VA_ARGS__)
 
 /*
- * Lines that a peer can provoke at will go through a limiter: at most `burst` per second and object
- * kind, the rest is counted and told in the next line that passes ("suppressed=N").
+ * Lines that a peer can provoke at will go through a limiter: at most LOG_LIMIT_PER_SECOND a
+ * second, the rest is counted, and told by a line of its own when one may pass again.
  */
 struct log_limit {
     int64_t window_us;
     uint32_t in_window, suppressed;
 };
 #define LOG_LIMIT_PER_SECOND 10
-/* True when a line may be written now; *suppressed is how many were not since the last one. */
-bool log_limit_pass(struct log_limit *l, int64_t now_us, uint32_t *suppressed);
+/* True when a line may be written now; before it, `log.suppressed lines=N` is, about `id`, when
+ * there were some that might not. */
+bool log_limit_pass(struct log_limit *l, int64_t now_us, const struct log_id *id);
 
 #endif

@@ -112,12 +112,11 @@ void listener_established(struct io *io)
 static void log_refused(struct listener *l, const struct net_address *peer, const char *why)
 {
     char text[NET_ADDRESS_TEXT_MAX];
-    uint32_t suppressed;
     METRIC_INC(l->worker->metrics.connections_refused_total);
-    if (!log_limit_pass(&l->refused_limit, clock_us(), &suppressed))
+    if (!log_limit_pass(&l->refused_limit, clock_us(), &l->set->log))
         return;
     net_address_text(peer, text);
-    log_warn(&l->set->log, "listen.refused peer=%s reason=%s suppressed=%u", text, why, suppressed);
+    log_warn(&l->set->log, "listen.refused peer=%s reason=%s", text, why);
 }
 
 /* PROXY protocol. */
@@ -223,14 +222,12 @@ static bool out_of_resources(int code)
 
 static void accept_failed(struct listener *l, int code)
 {
-    uint32_t suppressed;
     if (!out_of_resources(code))
         return; /* the connection went away before it was taken */
     event_del(&l->accept_event);
     timer_set_ms(&l->pause_timer, ACCEPT_PAUSE_MS);
-    if (log_limit_pass(&l->failed_limit, clock_us(), &suppressed))
-        log_warn(&l->set->log, "listen.paused ms=%d error=\"%s\" suppressed=%u", ACCEPT_PAUSE_MS,
-                 strerror(code), suppressed);
+    if (log_limit_pass(&l->failed_limit, clock_us(), &l->set->log))
+        log_warn(&l->set->log, "listen.paused ms=%d error=\"%s\"", ACCEPT_PAUSE_MS, strerror(code));
 }
 
 static void accept_turn(struct listener *l)

@@ -87,7 +87,7 @@ struct list *rtmp_server_sessions(struct rtmp_server *server, const struct worke
     return &server->shards[w->index]->sessions;
 }
 
-bool rtmp_server_may_log(const struct rtmp_session *s, bool opening, uint32_t *suppressed)
+bool rtmp_server_may_log(const struct rtmp_session *s, bool opening)
 {
     struct rtmp_shard *shard = s->server->shards[s->worker->index];
     enum log_kind kind = LOG_OTHER;
@@ -96,7 +96,7 @@ bool rtmp_server_may_log(const struct rtmp_session *s, bool opening, uint32_t *s
     else if (s->phase == PHASE_PLAY)
         kind = LOG_PLAYER;
     struct log_limit *l = opening ? &shard->open_limits[kind] : &shard->close_limits[kind];
-    if (log_limit_pass(l, clock_us(), suppressed))
+    if (log_limit_pass(l, clock_us(), &s->log))
         return true;
     METRIC_INC(s->worker->metrics.log_lines_suppressed_total);
     return false;

@@ -57,15 +57,15 @@ static enum log_level close_level(const struct rtmp_session *s)
 static void log_close(const struct rtmp_session *s)
 {
     char peer[NET_ADDRESS_TEXT_MAX];
-    uint32_t suppressed;
-    if (!rtmp_server_may_log(s, false, &suppressed))
+    if (!rtmp_server_may_log(s, false))
         return;
     net_address_text(io_peer(s->io), peer);
     LOG_AT(close_level(s), &s->log,
-           "session.close reason=%s error=\"%s\" stream=%s peer=%s seconds=%" PRId64
-           " bytes_in=%" PRIu64 " bytes_out=%" PRIu64 " suppressed=%u",
-           close_reason_name(s->why), err_text(s->error), s->name != NULL ? s->name : "-", peer,
-           (clock_us() - s->opened_us) / 1000000, s->consumed, io_bytes_out(s->io), suppressed);
+           "session.close reason=%s error=%s stream=%s peer=%s seconds=%" PRId64
+           " bytes_in=%" PRIu64 " bytes_out=%" PRIu64,
+           close_reason_name(s->why), s->error != 0 ? err_text(s->error) : "none",
+           s->name != NULL ? s->name : "-", peer, (clock_us() - s->opened_us) / 1000000,
+           s->consumed, io_bytes_out(s->io));
 }
 
 void rtmp_session_close(struct rtmp_session *s, enum close_reason why, int64_t linger_ms)

@@ -117,8 +117,8 @@ struct rtmp_role {
 };
 struct rtmp_role rtmp_server_role(const struct rtmp_server *server, enum rtmp_phase phase);
 struct list *rtmp_server_sessions(struct rtmp_server *server, const struct worker *w);
-/* Whether a line about a session may be written now; `suppressed` as log_limit_pass. */
-bool rtmp_server_may_log(const struct rtmp_session *s, bool opening, uint32_t *suppressed);
+/* Whether a line about a session may be written now. */
+bool rtmp_server_may_log(const struct rtmp_session *s, bool opening);
 
 /*
  * rtmp_reply.c: messages that leave in one write.

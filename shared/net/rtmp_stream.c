@@ -156,13 +156,11 @@ static const char *read_request(struct rtmp_session *s, const struct rtmp_comman
 static void log_open(struct rtmp_session *s)
 {
     char peer[NET_ADDRESS_TEXT_MAX];
-    uint32_t suppressed;
-    if (!rtmp_server_may_log(s, true, &suppressed))
+    if (!rtmp_server_may_log(s, true))
         return;
     net_address_text(io_peer(s->io), peer);
-    log_info(&s->log, "session.open for=%s stream=%s peer=%s caps=%u suppressed=%u",
-             s->phase == PHASE_PUBLISH ? "publish" : "play", s->name, peer, s->request.caps_ex,
-             suppressed);
+    log_info(&s->log, "session.open for=%s stream=%s peer=%s caps=%u",
+             s->phase == PHASE_PUBLISH ? "publish" : "play", s->name, peer, s->request.caps_ex);
 }
 
 /* Refusals of requests that no handler hears of. */

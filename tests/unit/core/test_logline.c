@@ -161,16 +161,21 @@ static void test_ids(void **state)
 
 static void test_limit(void **state)
 {
+    static const struct log_id id = {"test", -1, 0};
     struct log_limit limit = {0};
-    uint32_t suppressed;
+    struct capture c;
+    log_setup(LOG_INFO, false);
+    capture_begin(&c);
     for (int i = 0; i < LOG_LIMIT_PER_SECOND; i++)
-        assert_true(log_limit_pass(&limit, 1000 + i, &suppressed));
+        assert_true(log_limit_pass(&limit, 1000 + i, &id));
     for (int i = 0; i < 5; i++)
-        assert_false(log_limit_pass(&limit, 500000, &suppressed));
-    assert_true(log_limit_pass(&limit, 1001000, &suppressed));
-    assert_int_equal(suppressed, 5);
-    assert_true(log_limit_pass(&limit, 1001001, &suppressed));
-    assert_int_equal(suppressed, 0);
+        assert_false(log_limit_pass(&limit, 500000, &id));
+    assert_true(log_limit_pass(&limit, 1001000, &id));
+    assert_true(log_limit_pass(&limit, 1001001, &id));
+    const char *text = capture_end(&c);
+    const char *line = strstr(text, " info test log.suppressed lines=5\n");
+    assert_non_null(line);
+    assert_null(strstr(strchr(line, '\n'), "log.suppressed"));
 }
 
 int main(void)

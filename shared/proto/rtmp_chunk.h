@@ -19,9 +19,10 @@
  * Thread: a reader belongs to one session and its thread.
  */
 
-#define RTMP_CHUNK_SIZE_DEFAULT     128   /* bytes; both directions, until SetChunkSize */
-#define RTMP_CHUNK_SIZE_OUT         60000 /* bytes; what we announce and then send */
-#define RTMP_CHUNK_STREAMS_MAX      16    /* chunk streams remembered per connection */
+#define RTMP_CHUNK_SIZE_DEFAULT 128 /* bytes; both directions, until SetChunkSize */
+/* Bytes; what we announce and then send.  Wireshark follows chunk sizes below 32768 only. */
+#define RTMP_CHUNK_SIZE_OUT         32000
+#define RTMP_CHUNK_STREAMS_MAX      16 /* chunk streams remembered per connection */
 #define RTMP_CHUNK_BODY_KEPT        4096 /* bytes; a chunk stream's larger buffer is freed after use */
 #define RTMP_CHUNK_HEADER_MAX       16       /* bytes of a type 0 header with extended timestamp */
 #define RTMP_CHUNK_CONTINUATION_MAX 5        /* bytes of a type 3 header with extended timestamp */

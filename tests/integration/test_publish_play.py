@@ -1,6 +1,7 @@
 """Real publishers and real players against one node."""
 import re
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -144,8 +145,14 @@ def test_tshark_finds_nothing_malformed(node, feed, run, closing, tmp_path):
     if shutil.which("tshark") is None:
         pytest.fail("tshark is missing: scripts/setup test")
     dump = tmp_path / "x.pcapng"
-    capture = run(["tshark", "-q", "-i", "lo", "-f", f"tcp port {node.rtmp[1]}", "-w", dump])
-    wait_for(lambda: "Capturing" in capture.text(), 10, "tshark to capture")
+    capture = run(["tshark", "-l", "-P", "-i", "lo", "-f", f"tcp port {node.rtmp[1]}", "-w", dump])
+
+    def sees_packets():
+        """It says "Capturing" before it does; a connection of nobody's tells."""
+        socket.create_connection(node.rtmp).close()
+        return f"{node.rtmp[1]}" in capture.text().split("Capturing", 1)[-1]
+
+    wait_for(sees_packets, 10, "tshark to capture")
     feed(node, "live/cam1")
     player = closing(rtmp.player(node.rtmp, "live/cam1"))
     player.wait_media(100)
@@ -156,7 +163,9 @@ def test_tshark_finds_nothing_malformed(node, feed, run, closing, tmp_path):
     bad = subprocess.run([*words, "-Y", "_ws.malformed"], capture_output=True, text=True, check=False)
     assert bad.stdout == ""
     good = subprocess.run([*words, "-Y", "rtmpt"], capture_output=True, text=True, check=False)
-    assert good.stdout.count("\n") > 20
+    assert "onStatus('NetStream.Play.Start')" in good.stdout and "onMetaData()" in good.stdout
+    assert good.stdout.count("Video Data") > 40
+    assert "Unknown (0x0)" not in good.stdout
 
 
 @pytest.mark.core

@@ -5,7 +5,7 @@
  * said; and that it makes no difference where the bytes are cut.
  */
 
-#define CONNECTED "control 5 2500000\ncontrol 6 2500000\ncontrol 1 60000\n"
+#define CONNECTED "control 5 2500000\ncontrol 6 2500000\ncontrol 1 32000\n"
 #define RESULT    "_result 1 NetConnection.Connect.Success\n"
 #define STARTED   "event 0 1\nonStatus 0 NetStream.Publish.Start @1\n"
 #define PLAYING                                                                                    \

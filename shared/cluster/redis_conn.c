@@ -253,11 +253,6 @@ bool redis_conn_is_up(const struct redis_conn *c)
     return c->state == CONN_UP;
 }
 
-size_t redis_conn_pending(const struct redis_conn *c)
-{
-    return c->pending_count;
-}
-
 /* --- greeting --- */
 
 /* Redis is not refusing us but is not ready for anybody: another try is all there is to do. */

@@ -40,8 +40,6 @@ void redis_conn_stop(struct redis_conn *c);
 void redis_conn_free(struct redis_conn **cp);
 
 bool redis_conn_is_up(const struct redis_conn *c);
-/* Commands that wait for their answer. */
-size_t redis_conn_pending(const struct redis_conn *c);
 
 /* `reply` is NULL when there was none: the deadline passed or the connection was lost, and nobody
  * knows whether the command ran.  Valid during the callback. */

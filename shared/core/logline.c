@@ -30,17 +30,6 @@ void log_set_level(enum log_level level)
     __atomic_store_n(&log_threshold, level, __ATOMIC_RELAXED);
 }
 
-bool log_level_parse(const char *text, enum log_level *out)
-{
-    for (unsigned i = 0; i < sizeof level_names / sizeof level_names[0]; i++) {
-        if (strcmp(text, level_names[i]) == 0) {
-            *out = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 uint32_t log_new_id(void)
 {
     uint32_t id;

@@ -29,7 +29,6 @@ struct log_id {
 /* Before any thread starts; the level may change later (SIGHUP). */
 void log_setup(enum log_level level, bool json);
 void log_set_level(enum log_level level);
-bool log_level_parse(const char *text, enum log_level *out);
 
 /* A number for a new object, unique in this process and never 0. */
 uint32_t log_new_id(void);

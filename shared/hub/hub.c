@@ -136,28 +136,3 @@ void feed_each(struct hub *h, struct worker *w, void (*fn)(struct feed *f, void 
     struct each e = {fn, arg};
     map_each(h->feeds[w->index], each_feed, &e);
 }
-
-struct displaced {
-    struct feed **feeds;
-    size_t count;
-};
-
-static void collect_sourced(struct feed *f, void *arg)
-{
-    struct displaced *d = arg;
-    if (f->source == NULL)
-        return;
-    d->feeds[d->count++] = f;
-    f->holds++;
-}
-
-void hub_displace_all(struct hub *h, struct worker *w, enum close_reason why)
-{
-    struct displaced d = {xcalloc(map_count(h->feeds[w->index]) + 1, sizeof(struct feed *)), 0};
-    feed_each(h, w, collect_sourced, &d);
-    for (size_t i = 0; i < d.count; i++) {
-        feed_displace(d.feeds[i], why);
-        feed_release(&d.feeds[i]);
-    }
-    free(d.feeds);
-}

@@ -83,7 +83,6 @@ struct feed {
     uint32_t reader_count;
     uint32_t viewers[VIEWER_KINDS]; /* by kind, on this worker: whoever serves them counts */
     struct feed_source *source;     /* home only */
-    uint32_t source_viewers;        /* unused on replicas */
     int64_t since_us;               /* clock_us of the first run */
     uint64_t bytes_in;              /* payload appended, for the bit rate */
     int64_t bitrate_bps;            /* over the last second */
@@ -171,8 +170,5 @@ void feed_reset(struct feed *f);
 
 /* Asks the source for a key frame, from any worker's feed. */
 void feed_want_key(struct feed *f);
-
-/* Ends every stream of this worker that has a source (drain, kick of all). */
-void hub_displace_all(struct hub *h, struct worker *w, enum close_reason why);
 
 #endif

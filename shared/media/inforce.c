@@ -70,13 +70,3 @@ bool inforce_equal(const struct inforce *a, const struct inforce *b)
             return false;
     return true;
 }
-
-const struct frame *inforce_config(const struct inforce *i, enum frame_kind kind, uint8_t track)
-{
-    for (uint32_t k = 0; i != NULL && k < i->count; k++) {
-        const struct frame *f = i->frames[k];
-        if (f->kind == kind && f->track == track && (f->flags & FRAME_CONFIG) != 0)
-            return f;
-    }
-    return NULL;
-}

@@ -28,7 +28,4 @@ void inforce_unref(struct inforce **ip);
 /* Same frames, or frames with the same bytes: nothing to tell a viewer again. */
 bool inforce_equal(const struct inforce *a, const struct inforce *b);
 
-/* The configuration of a track, or NULL. */
-const struct frame *inforce_config(const struct inforce *i, enum frame_kind kind, uint8_t track);
-
 #endif

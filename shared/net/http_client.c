@@ -312,8 +312,3 @@ struct slice http_call_header(const struct http_call *c, const char *name)
 {
     return http1_header_value(&c->response.fields, name);
 }
-
-struct io *http_call_io(struct http_call *c)
-{
-    return c->io;
-}

@@ -41,6 +41,5 @@ struct http_call *http_call_start(struct worker *w, const struct http_call_optio
 /* Ends it without on_end. */
 void http_call_cancel(struct http_call **cp);
 struct slice http_call_header(const struct http_call *c, const char *name);
-struct io *http_call_io(struct http_call *c);
 
 #endif

@@ -123,7 +123,6 @@ int64_t io_last_read_us(const struct io *io);
 const struct net_address *io_peer(const struct io *io);
 /* From a PROXY header. */
 void io_set_peer(struct io *io, const struct net_address *peer);
-struct worker *io_worker(const struct io *io);
 int io_error(const struct io *io);
 bool io_is_closed(const struct io *io);
 uint64_t io_bytes_in(const struct io *io);

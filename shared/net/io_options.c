@@ -45,11 +45,6 @@ void io_set_peer(struct io *io, const struct net_address *peer)
     io->peer = *peer;
 }
 
-struct worker *io_worker(const struct io *io)
-{
-    return io->worker;
-}
-
 int io_error(const struct io *io)
 {
     return io->error;

@@ -52,10 +52,6 @@ static void test_level(void **state)
     log_debug(&process, "is.written");
     assert_string_equal(logged(&c), "debug main is.written\n");
 
-    enum log_level level;
-    assert_true(log_level_parse("warn", &level));
-    assert_int_equal(level, LOG_WARN);
-    assert_false(log_level_parse("Warn", &level));
     log_setup(LOG_INFO, false);
 }
 

@@ -401,7 +401,7 @@ static void detach(struct node *n, struct worker *w, void *arg)
 }
 static void displace(struct node *n, struct worker *w, void *arg)
 {
-    hub_displace_all(n->hub, w, CLOSE_DRAIN);
+    feed_displace(feed_find(n->hub, w, "live/a"), CLOSE_DRAIN);
 }
 static void want_key(struct node *n, struct worker *w, void *arg)
 {

@@ -75,8 +75,6 @@ static void the_newest_of_a_slot_is_in_force(void **state)
     assert_int_equal(i->count, COUNT_OF(want));
     for (size_t k = 0; k < COUNT_OF(want); k++)
         assert_int_equal(i->frames[k]->data[0], want[k]);
-    assert_ptr_equal(inforce_config(i, FRAME_VIDEO, 1), frames[2]);
-    assert_null(inforce_config(i, FRAME_AUDIO, 1));
 
     struct frame *same = config(FRAME_VIDEO, 0, FRAME_CONFIG, 6);
     struct frame *other = config(FRAME_VIDEO, 0, FRAME_CONFIG, 7);

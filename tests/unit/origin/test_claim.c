@@ -662,7 +662,7 @@ static void test_source_displaced(void **state)
     assert_int_equal(map_count(node.claims.by_name), 0);
 
     publish(&a, 'a', "id", 200);
-    hub_displace_all(node.hub, node.w, CLOSE_KICKED);
+    feed_displace(feed(), CLOSE_KICKED);
     expect_said("a ended kicked\nrelease 200 kicked\n");
     assert_int_equal(feed()->state, FEED_ENDED);
     leave(&a, false);

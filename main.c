@@ -1,6 +1,7 @@
 /*
  * The command line: which configuration, and what to do with it.  A node itself is node.c.
  */
+#include "admin/status.h"
 #include "core/config.h"
 #include "core/process.h"
 #include "core/version.h"
@@ -17,21 +18,27 @@
 static const char help[] =
     "usage: sluice [serve] [-c FILE] [--role node|origin|edge] [--set KEY=VALUE]...\n"
     "       sluice check -c FILE\n"
+    "       sluice status [--url URL] [--json]\n"
     "       sluice --version | --help\n"
     "\n"
     "  serve            run a node; without a file: one whole node with default settings\n"
     "  check            check a configuration: exit 0, or 78 with FILE:LINE:COLUMN and the reason\n"
+    "  status           the cluster as a table: nodes, streams, owners, viewers\n"
     "\n"
     "  -c, --config FILE    settings in YAML\n"
     "      --role ROLE      the same as --set node.role=ROLE\n"
     "      --set KEY=VALUE  one setting; before it count the file and then SLUICE_... variables\n"
-    "      --sample         print every setting with its default (conf/sluice.yaml)\n";
+    "      --sample         print every setting with its default (conf/sluice.yaml)\n"
+    "      --url URL        the node that status asks (" STATUS_URL_DEFAULT ");\n"
+    "                       SLUICE_ADMIN_TOKEN is the token of an admin port\n"
+    "      --json           status prints JSON\n";
 
 struct arguments {
     const char *config;
     char *sets[SETS_MAX];
     size_t set_count;
-    bool check;
+    const char *url;
+    bool check, status, json;
 };
 
 static int usage(const char *why, const char *what)
@@ -50,12 +57,14 @@ static bool add_set(struct arguments *a, const char *key, const char *value)
 /* 0: go on; otherwise 1 + the exit code. */
 static int parse_options(struct arguments *a, int argc, char **argv)
 {
-    enum { OPT_ROLE = 256, OPT_SET, OPT_SAMPLE };
+    enum { OPT_ROLE = 256, OPT_SET, OPT_SAMPLE, OPT_URL, OPT_JSON };
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
         {"role", required_argument, NULL, OPT_ROLE},
         {"set", required_argument, NULL, OPT_SET},
         {"sample", no_argument, NULL, OPT_SAMPLE},
+        {"url", required_argument, NULL, OPT_URL},
+        {"json", no_argument, NULL, OPT_JSON},
         {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -72,6 +81,12 @@ static int parse_options(struct arguments *a, int argc, char **argv)
         case OPT_SET:
             if (!add_set(a, "", optarg))
                 return 1 + usage("too many settings", "");
+            break;
+        case OPT_URL:
+            a->url = optarg;
+            break;
+        case OPT_JSON:
+            a->json = true;
             break;
         case OPT_SAMPLE:
             return 1 + (config_print_sample(STDOUT_FILENO) == 0 ? EXIT_DRAINED : EXIT_FAILED);
@@ -92,12 +107,18 @@ static int parse_command(struct arguments *a, int count, char **words)
 {
     if (count > 0 && strcmp(words[0], "check") == 0)
         a->check = true;
+    else if (count > 0 && strcmp(words[0], "status") == 0)
+        a->status = true;
     else if (count > 0 && strcmp(words[0], "serve") != 0)
         return 1 + usage("no such command: ", words[0]);
     if (count > 1)
         return 1 + usage("what is this: ", words[1]);
     if (a->check && a->config == NULL)
         return 1 + usage("check needs -c FILE", "");
+    if (a->status && (a->config != NULL || a->set_count > 0))
+        return 1 + usage("status takes --url and --json only", "");
+    if (!a->status && (a->url != NULL || a->json))
+        return 1 + usage("--url and --json belong to status", "");
     return 0;
 }
 
@@ -118,13 +139,23 @@ static int with_config(const struct arguments *a)
     return code;
 }
 
+static int with_status(const struct arguments *a)
+{
+    const struct status_options o = {.url = a->url != NULL ? a->url : STATUS_URL_DEFAULT,
+                                     .token = getenv("SLUICE_ADMIN_TOKEN"),
+                                     .json = a->json};
+    return status_run(&o);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments a = {0};
     int done = parse_options(&a, argc, argv);
     if (done == 0)
         done = parse_command(&a, argc - optind, argv + optind);
-    int code = done > 0 ? done - 1 : with_config(&a);
+    int code = done - 1;
+    if (done == 0)
+        code = a.status ? with_status(&a) : with_config(&a);
     for (size_t i = 0; i < a.set_count; i++)
         free(a.sets[i]);
     return code;

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "core/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct gather;
@@ -66,6 +67,11 @@ static void describe_owner(const struct gather_part *p, const struct run *run,
         owner = slice_cut(slice_text(run->origin->path), ',', &rest, NULL);
     slice_copy(owner, row->owner, sizeof row->owner);
     row->epoch = run->epoch;
+    const char *node = p->gather->api->o.identity->node;
+    if (run->origin != NULL)
+        snprintf(row->path, sizeof row->path, "%s,%s", run->origin->path, node);
+    else
+        snprintf(row->path, sizeof row->path, "%s", node);
 }
 
 static void describe(const struct gather_part *p, const struct feed *f, struct api_stream *row)

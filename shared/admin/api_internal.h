@@ -45,11 +45,15 @@ struct http_exchange *api_request_end(struct api_request *r);
 
 #define API_VIEWER_KINDS VIEWER_RELAY /* the kinds before it are people: rtmp, flv, hls, whep */
 
+/* Bytes of a stream's way as text, with the terminator: the owner, RELAY_HOPS_MAX nodes, commas. */
+#define API_PATH_MAX ((RELAY_HOPS_MAX + 1) * (NAME_NODE_MAX + 1))
+
 /* One stream of this node: its home feed, with the viewers of all workers. */
 struct api_stream {
     char name[NAME_STREAM_MAX + 1];
     char owner[NAME_NODE_MAX + 1];
-    bool described; /* by a home feed that is live or lost; else only viewers are known */
+    char path[API_PATH_MAX]; /* from the owner to this node, comma separated; "": no log here */
+    bool described;          /* by a home feed that is live or lost; else only viewers are known */
     uint64_t epoch;
     const char *local; /* "publish", "pull" or "none"; a literal */
     struct log_track tracks[LOG_TRACKS_MAX];

@@ -55,9 +55,10 @@ void api_get_node(struct http_exchange *x, const struct http_request *req, void 
 
 static json_t *other_json(const struct cluster_node *n)
 {
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I}", "id", n->id, "addr", n->address, "http",
-                     n->http, "role", n->role, "state", n->state, "streams", (json_int_t)n->streams,
-                     "viewers", (json_int_t)n->viewers, "age_ms", (json_int_t)n->age_ms);
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:i,s:I}", "id", n->id, "addr", n->address,
+                     "http", n->http, "role", n->role, "zone", n->zone, "state", n->state,
+                     "streams", (json_int_t)n->streams, "viewers", (json_int_t)n->viewers, "load",
+                     n->load_percent, "age_ms", (json_int_t)n->age_ms);
 }
 
 static void answer_nodes(const struct cluster_node *nodes, size_t count, void *arg)

@@ -12,7 +12,7 @@
 /* What is known of one stream so far. */
 struct merged {
     json_t *row;   /* the best so far */
-    json_t *nodes; /* [{"id","local","viewers"}] */
+    json_t *nodes; /* [{"id","local","viewers","upstream","path","hops"}] */
     bool by_owner; /* row is the owner's own */
     uint64_t epoch;
     int64_t viewers[API_VIEWER_KINDS];
@@ -75,6 +75,11 @@ static void note_node(struct merged *s, const char *node, const json_t *row)
     json_t *entry = json_pack("{s:s,s:s,s:o}", "id", node, "local", text_of(row, "local"),
                               "viewers", api_viewers_json(viewers));
     must(entry != NULL && json_array_append_new(s->nodes, entry) == 0);
+    static const char *const way[] = {"upstream", "path", "hops"};
+    for (size_t i = 0; i < sizeof way / sizeof way[0]; i++) {
+        json_t *value = json_object_get(row, way[i]);
+        must(value == NULL || json_object_set(entry, way[i], value) == 0);
+    }
 }
 
 void scope_merge_add(struct scope_merge *m, const char *node, json_t *row)

@@ -2,7 +2,7 @@
 
 /* One node without a cluster, asked over loopback. */
 
-#define ROW_KEYS "name owner epoch local tracks viewers bitrate_bps age_ms"
+#define ROW_KEYS "name owner epoch local tracks viewers bitrate_bps age_ms upstream path hops"
 
 static int open_node(void **state, const char *settings)
 {
@@ -78,7 +78,7 @@ static void the_nodes_are_listed(void **state)
     const json_t *nodes = json_object_get(a.json, "nodes");
     assert_int_equal(json_array_size(nodes), 1);
     json_t *self = json_array_get(nodes, 0);
-    assert_keys(self, "id addr http role state streams viewers age_ms");
+    assert_keys(self, "id addr http role zone state streams viewers load age_ms");
     assert_string_equal(text_at(self, "id"), "n1");
     assert_string_equal(text_at(self, "addr"), n->listen.cluster);
     assert_string_equal(text_at(self, "state"), "up");
@@ -124,6 +124,9 @@ static void streams_of_all_workers_are_listed(void **state)
     assert_string_equal(text_at(first, "name"), "live/far");
     assert_string_equal(text_at(first, "owner"), "o7");
     assert_string_equal(text_at(first, "local"), "pull");
+    assert_string_equal(text_at(first, "upstream"), "e1");
+    assert_int_equal(number_at(first, "hops"), 2);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(first, "path"), 2)), "n1");
     assert_string_equal(text_at(first, "epoch"), "18446744073709551615");
     assert_string_equal(text_at(second, "name"), "live/here");
     assert_string_equal(text_at(second, "owner"), "n1");

@@ -124,7 +124,7 @@ static void check_part(const json_t *nodes, const char *id, const char *local, i
 {
     for (size_t i = 0; i < json_array_size(nodes); i++) {
         json_t *n = json_array_get(nodes, i);
-        assert_keys(n, "id local viewers");
+        assert_keys(n, "id local viewers upstream path hops");
         if (strcmp(text_at(n, "id"), id) != 0)
             continue;
         assert_string_equal(text_at(n, "local"), local);
@@ -143,7 +143,8 @@ static void check_streams(const json_t *streams)
     assert_string_equal(text_at(old, "owner"), "o9");
     assert_string_equal(text_at(old, "local"), "pull");
     assert_int_equal(json_array_size(json_object_get(old, "nodes")), 1);
-    assert_keys(cam, "name owner epoch local tracks viewers bitrate_bps age_ms nodes");
+    assert_keys(
+        cam, "name owner epoch local tracks viewers bitrate_bps age_ms upstream path hops nodes");
     assert_string_equal(text_at(cam, "owner"), "o1");
     assert_string_equal(text_at(cam, "local"), "publish");
     assert_int_equal(number_at(json_object_get(cam, "viewers"), "rtmp"), 11);
@@ -153,6 +154,13 @@ static void check_streams(const json_t *streams)
     assert_int_equal(json_array_size(nodes), 2);
     check_part(nodes, "o1", "publish", 1, 0);
     check_part(nodes, "e1", "pull", 10, 100);
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *n = json_array_get(nodes, i);
+        bool owner = strcmp(text_at(n, "id"), "o1") == 0;
+        assert_string_equal(text_at(n, "upstream"), owner ? "" : "o1");
+        assert_int_equal(number_at(n, "hops"), owner ? 0 : 1);
+        assert_int_equal(json_array_size(json_object_get(n, "path")), owner ? 1 : 2);
+    }
 }
 
 static void every_node_tells_the_same(void **state)
@@ -249,6 +257,8 @@ static void what_a_node_tells_is_checked(void **state)
         "\"viewers\":{},\"bitrate_bps\":0,\"age_ms\":0}\n",
         "{\"name\":\"live/cam\",\"owner\":\"o2\",\"epoch\":\"-1\",\"local\":\"none\",\"tracks\":[],"
         "\"viewers\":{},\"bitrate_bps\":0,\"age_ms\":0}\n",
+        "{\"name\":\"live/cam\",\"owner\":\"o2\",\"epoch\":\"1\",\"local\":\"none\",\"tracks\":[],"
+        "\"viewers\":{},\"bitrate_bps\":0,\"age_ms\":0,\"path\":[\"o2\",\"../x\"]}\n",
         "{\"name\":\"live/cam\",\"owner\":\"o2\",\"epoch\":1,\"local\":\"none\",\"tracks\":[],"
         "\"viewers\":{},\"bitrate_bps\":0,\"age_ms\":0}\n",
     };

@@ -131,7 +131,9 @@ static struct http_route *routes_add(struct http_route *to, size_t *count,
 static void build_http(struct node *n)
 {
     const struct http_route flv = {
-        "GET", "/*/*.flv", role_serves(n->config->node.role) ? get_flv : get_flv_refused, NULL};
+        .method = "GET",
+        .pattern = "/*/*.flv",
+        .handle = role_serves(n->config->node.role) ? get_flv : get_flv_refused};
     size_t count = 0, add;
     const struct http_route *api = api_public_routes(&add);
     n->public_routes = routes_add(NULL, &count, api, add, n->api);

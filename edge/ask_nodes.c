@@ -130,7 +130,8 @@ static void on_end(enum close_reason why, void *owner)
 
 static void ask_one(struct ask *a, const struct cluster_node *node)
 {
-    static const struct relay_call_ops ops = {on_head, on_body, on_end};
+    static const struct relay_call_ops ops = {
+        .on_head = on_head, .on_body = on_body, .on_end = on_end};
     struct asked *n = &a->asked[a->count++];
     char target[RELAY_CALL_TARGET_MAX];
     snprintf(target, sizeof target, "/relay/v1/%s?probe=1", a->name);

@@ -135,7 +135,8 @@ static ssize_t on_body(struct relay_call *c, struct slice bytes, void *owner)
 
 struct past *past_start(struct worker *w, const struct past_options *o, past_done *done, void *arg)
 {
-    static const struct relay_call_ops ops = {on_head, on_body, on_end};
+    static const struct relay_call_ops ops = {
+        .on_head = on_head, .on_body = on_body, .on_end = on_end};
     char target[RELAY_CALL_TARGET_MAX];
     int n = snprintf(target, sizeof target, "/relay/v1/%s?epoch=%" PRIu64 "&from=1&to=%" PRIu64,
                      o->name, o->epoch, o->to);

@@ -248,7 +248,8 @@ static void target_of(struct upstream *u, char out[RELAY_CALL_TARGET_MAX])
 
 static void connect_now(void *arg)
 {
-    static const struct relay_call_ops ops = {on_head, on_body, on_call_end};
+    static const struct relay_call_ops ops = {
+        .on_head = on_head, .on_body = on_body, .on_end = on_call_end};
     struct upstream *u = OBJ_CAST(struct upstream, arg, UPSTREAM_MAGIC);
     char target[RELAY_CALL_TARGET_MAX];
     target_of(u, target);

@@ -384,7 +384,7 @@ static void on_feed_end(struct feed_reader *r, enum close_reason why)
 
 void relay_flow_open(struct relay_server *s, struct http_exchange *x, const struct relay_request *q)
 {
-    static const struct http_exchange_ops ops = {on_writable, on_gone};
+    static const struct http_exchange_ops ops = {.on_writable = on_writable, .on_gone = on_gone};
     static const struct feed_reader_ops reader_ops = {on_change, on_change, on_feed_end};
     struct flow *w = xcalloc(1, sizeof *w);
     w->magic = FLOW_MAGIC;

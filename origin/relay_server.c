@@ -174,9 +174,9 @@ static void handle_ping(struct http_exchange *x, const struct http_request *req,
 void relay_server_routes(struct relay_server *s, struct http_route out[RELAY_ROUTES])
 {
     const struct http_route routes[RELAY_ROUTES] = {
-        {"GET", "/relay/v1/ping", handle_ping, s},
-        {"GET", "/relay/v1/*/*", handle_get, s},
-        {"POST", "/relay/v1/*/*/want", handle_want, s},
+        {.method = "GET", .pattern = "/relay/v1/ping", .handle = handle_ping, .arg = s},
+        {.method = "GET", .pattern = "/relay/v1/*/*", .handle = handle_get, .arg = s},
+        {.method = "POST", .pattern = "/relay/v1/*/*/want", .handle = handle_want, .arg = s},
     };
     memcpy(out, routes, sizeof routes);
 }

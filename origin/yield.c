@@ -102,5 +102,6 @@ static void handle_yield(struct http_exchange *x, const struct http_request *req
 
 void yield_routes(struct yield *y, struct http_route out[YIELD_ROUTES])
 {
-    out[0] = (struct http_route){"POST", "/relay/v1/*/*/yield", handle_yield, y};
+    out[0] = (struct http_route){
+        .method = "POST", .pattern = "/relay/v1/*/*/yield", .handle = handle_yield, .arg = y};
 }

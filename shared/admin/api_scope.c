@@ -157,7 +157,8 @@ static void on_end(enum close_reason why, void *owner)
 
 static void ask_start(struct scope_ask *ask, int64_t left_ms)
 {
-    static const struct relay_call_ops ops = {on_head, on_body, on_end};
+    static const struct relay_call_ops ops = {
+        .on_head = on_head, .on_body = on_body, .on_end = on_end};
     struct scope *s = ask->scope;
     const struct relay_call_options o = {
         .address = ask->address,

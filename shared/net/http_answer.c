@@ -206,7 +206,8 @@ void http_stream(struct http_exchange *x, int status, const struct http_header *
     METRIC_INC(c->worker->metrics.http_requests_total);
     c->state = HTTP_STREAMING;
     io_deadline(c->io, 0);
-    io_resume(c->io); /* later requests may have paused it, and its end is to be seen */
+    if (!c->body_open)
+        io_resume(c->io); /* later requests may have paused it, and its end is to be seen */
     if (x->head_only)
         task_defer(c->worker, &c->turn);
 }

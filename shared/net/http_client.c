@@ -9,14 +9,15 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "core/clock.h"
-#include "proto/http1.h"
+#include "net/http_chunker.h"
+#include "net/http_intake.h"
 
 #include <stdlib.h>
 
 #define CALL_MAGIC 0x63616c6cU
 
 #define REQUEST_HEAD_MAX HTTP1_HEAD_MAX
-#define READ_AHEAD       (256 * 1024) /* bytes beyond unread_max that one read may bring */
+#define BODY_END_ROOM    16 /* bytes of the last chunk */
 
 struct http_call {
     uint32_t magic;
@@ -28,12 +29,12 @@ struct http_call {
     ssize_t (*expect)(struct http_call *c, struct slice in);
     struct buf head; /* what `response` points into */
     struct http1_response response;
-    struct http1_chunks chunks;
-    struct buf unread; /* decoded chunks that the owner left */
+    struct http_intake intake;
+    struct http_chunker chunker; /* of a request body that is streamed */
     uint64_t body_left;
     int64_t idle_ms;
-    size_t unread_max;
     bool has_head, head_only;
+    bool streams_body, body_ended;
     bool ended;
     bool busy; /* on_io is on the stack */
 };
@@ -43,7 +44,7 @@ static void call_free(struct http_call *c)
     task_cancel(&c->reap);
     io_free(&c->io);
     buf_fini(&c->head);
-    buf_fini(&c->unread);
+    http_intake_fini(&c->intake);
     OBJ_POISON(c);
     free(c);
 }
@@ -82,23 +83,19 @@ void http_call_cancel(struct http_call **cp)
 
 /* Bodies. */
 
-/* Gives bytes to the owner until it takes no more; how many it took, or ERR_CLOSED when the call
- * has ended. */
+/* An http_take: ERR_CLOSED when the call has ended. */
+static ssize_t take(struct slice bytes, void *arg)
+{
+    struct http_call *c = arg;
+    ssize_t n = c->ops->on_body(c, bytes, c->owner);
+    if (c->ended)
+        return ERR_CLOSED;
+    return n < 0 ? ERR_PROTOCOL : n;
+}
+
 static ssize_t deliver(struct http_call *c, struct slice bytes)
 {
-    size_t used = 0;
-    while (used < bytes.len) {
-        ssize_t n = c->ops->on_body(c, slice_of(bytes.p + used, bytes.len - used), c->owner);
-        if (c->ended)
-            return ERR_CLOSED;
-        if (n < 0)
-            return ERR_PROTOCOL;
-        if (n == 0)
-            break;
-        used += (size_t)n;
-        must(used <= bytes.len);
-    }
-    return bytes.len - used > c->unread_max ? ERR_TOO_LARGE : (ssize_t)used;
+    return http_offer(bytes, c->intake.unread_max, take, c);
 }
 
 static ssize_t expect_length(struct http_call *c, struct slice in)
@@ -122,35 +119,11 @@ static ssize_t expect_until_close(struct http_call *c, struct slice in)
     return deliver(c, in);
 }
 
-static int feed(struct http_call *c, struct slice data)
-{
-    bool direct = buf_len(&c->unread) == 0;
-    if (!direct && buf_append(&c->unread, data.p, data.len) < 0)
-        return ERR_TOO_LARGE;
-    if (!direct)
-        data = buf_slice(&c->unread);
-    ssize_t n = deliver(c, data);
-    if (n < 0)
-        return (int)n;
-    if (direct)
-        return buf_append(&c->unread, data.p + n, data.len - (size_t)n);
-    buf_consume(&c->unread, (size_t)n);
-    return 0;
-}
-
 static ssize_t expect_chunks(struct http_call *c, struct slice in)
 {
-    struct slice data = {NULL, 0};
     bool done = false;
-    ssize_t n = http1_chunks_read(&c->chunks, in.p, in.len, &data, &done);
-    if (n <= 0)
-        return n;
-    int err = data.len > 0 ? feed(c, data) : 0;
-    if (err < 0)
-        return err;
-    if (done && buf_len(&c->unread) > 0)
-        return ERR_PROTOCOL;
-    if (done)
+    ssize_t n = http_intake_read(&c->intake, in, &done, take, c);
+    if (n > 0 && done)
         call_end(c, CLOSE_FINISHED);
     return n;
 }
@@ -234,6 +207,12 @@ static void timed_out(struct http_call *c)
         call_end(c, CLOSE_TIMEOUT);
 }
 
+static void writable(struct http_call *c)
+{
+    if (c->streams_body && !c->body_ended && c->ops->on_writable != NULL)
+        c->ops->on_writable(c, c->owner);
+}
+
 static enum close_reason reason_of(int err)
 {
     if (err == ERR_TOO_LARGE)
@@ -260,6 +239,7 @@ static void on_io(struct io *io, enum io_event ev, void *owner)
         break;
     case IO_CONNECTED:
     case IO_DRAINED:
+        writable(c);
         break;
     }
     c->busy = false;
@@ -273,7 +253,9 @@ static void write_request(struct wr *w, const struct http_call_options *o)
     http1_write_header(w, "Host", slice_text(o->host));
     for (size_t i = 0; i < o->header_count; i++)
         http1_write_header(w, o->headers[i].name, o->headers[i].value);
-    if (o->body.len > 0 || strcmp(o->method, "POST") == 0 || strcmp(o->method, "PUT") == 0)
+    if (o->streams_body)
+        http1_write_header(w, "Transfer-Encoding", slice_text("chunked"));
+    else if (o->body.len > 0 || strcmp(o->method, "POST") == 0 || strcmp(o->method, "PUT") == 0)
         http1_write_number(w, "Content-Length", o->body.len);
     http1_write_header(w, "Connection", slice_text("close"));
     http1_write_end(w);
@@ -285,7 +267,7 @@ struct http_call *http_call_start(struct worker *w, const struct http_call_optio
     uint8_t head[REQUEST_HEAD_MAX];
     struct wr text = wr_init(head, sizeof head);
     write_request(&text, o);
-    must(!text.overflow);
+    must(!text.overflow && (!o->streams_body || o->body.len == 0));
 
     struct http_call *c = xcalloc(1, sizeof *c);
     c->magic = CALL_MAGIC;
@@ -294,13 +276,15 @@ struct http_call *http_call_start(struct worker *w, const struct http_call_optio
     c->owner = owner;
     c->expect = expect_head;
     c->idle_ms = o->idle_ms;
-    c->unread_max = o->unread_max;
+    c->streams_body = o->streams_body;
     c->head_only = strcmp(o->method, "HEAD") == 0;
     task_init(&c->reap, on_reap, c);
     buf_init(&c->head, HTTP1_HEAD_MAX);
-    buf_init(&c->unread, o->unread_max + READ_AHEAD);
+    http_intake_init(&c->intake, o->unread_max);
     c->io = io_connect(w, &o->to, on_io, c);
-    io_set_limits(c->io, HTTP1_HEAD_MAX + o->unread_max + READ_AHEAD, wr_len(&text) + o->body.len);
+    /* The end of a streamed body is queued behind what the socket does not take. */
+    io_set_limits(c->io, HTTP1_HEAD_MAX + o->unread_max + HTTP_READ_AHEAD,
+                  wr_len(&text) + o->body.len + BODY_END_ROOM);
     io_deadline(c->io, o->head_deadline_ms);
     /* A socket that could not even be made is told by IO_FAILED. */
     (void)io_write(c->io, head, wr_len(&text));
@@ -311,4 +295,22 @@ struct http_call *http_call_start(struct worker *w, const struct http_call_optio
 struct slice http_call_header(const struct http_call *c, const char *name)
 {
     return http1_header_value(&c->response.fields, name);
+}
+
+/* The request's body. */
+
+ssize_t http_call_writev(struct http_call *c, const struct iovec *iov, int count)
+{
+    OBJ_CHECK(c, CALL_MAGIC);
+    must(c->streams_body && !c->body_ended);
+    return c->ended ? ERR_CLOSED : http_chunker_writev(&c->chunker, c->io, iov, count);
+}
+
+void http_call_body_end(struct http_call *c)
+{
+    OBJ_CHECK(c, CALL_MAGIC);
+    must(c->streams_body && !c->body_ended);
+    c->body_ended = true;
+    if (!c->ended)
+        http_chunker_end(&c->chunker, c->io);
 }

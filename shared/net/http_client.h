@@ -7,7 +7,8 @@
 
 /*
  * One outgoing HTTP/1.1 request on one connection, for node-to-node links: the answer's head, then
- * its body as it comes (identity, content-length or chunked).
+ * its body as it comes (identity, content-length or chunked).  The request's body is either known
+ * at the start or streamed, before, while and after the answer comes.
  */
 struct http_call;
 
@@ -20,6 +21,8 @@ struct http_call_ops {
     /* The last call: FINISHED when the answer was complete, else why not (REFUSED: nobody listens
      * there). */
     void (*on_end)(struct http_call *c, enum close_reason why, void *owner);
+    /* With streams_body: connected, or after http_call_writev() took less.  May be NULL. */
+    void (*on_writable)(struct http_call *c, void *owner);
 };
 
 struct http_call_options {
@@ -30,6 +33,7 @@ struct http_call_options {
     const struct http_header *headers;
     size_t header_count;
     struct slice body;        /* copied */
+    bool streams_body;        /* `body` is empty; http_call_writev() until http_call_body_end() */
     int64_t head_deadline_ms; /* from now until the head is complete */
     int64_t idle_ms;          /* afterwards: longest silence; 0: none */
     size_t unread_max;        /* body bytes on_body may leave unconsumed */
@@ -40,6 +44,11 @@ struct http_call *http_call_start(struct worker *w, const struct http_call_optio
                                   const struct http_call_ops *ops, void *owner);
 /* Ends it without on_end. */
 void http_call_cancel(struct http_call **cp);
+/* Bytes of a streamed body: how many the socket took (0: none now, on_writable follows), or
+ * negative (on_end follows, or has come). */
+ssize_t http_call_writev(struct http_call *c, const struct iovec *iov, int count);
+/* The body is complete, when all that was offered was taken. */
+void http_call_body_end(struct http_call *c);
 struct slice http_call_header(const struct http_call *c, const char *name);
 
 #endif

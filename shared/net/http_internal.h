@@ -2,12 +2,12 @@
 #define SLUICE_NET_HTTP_INTERNAL_H
 
 #include "net/http_chunker.h"
+#include "net/http_intake.h"
 #include "net/http_server.h"
-#include "proto/http1.h"
 
 /*
  * What the parts of the HTTP/1.1 server share: http_server.c reads requests and owns connections,
- * http_route.c finds handlers, http_answer.c writes answers.
+ * http_body.c reads bodies, http_route.c finds handlers, http_answer.c writes answers.
  */
 #define HTTP_SERVER_MAGIC     0x68737276U
 #define HTTP_CONNECTION_MAGIC 0x68636f6eU
@@ -39,6 +39,7 @@ struct http_server {
     char *name, *cors_origin;
     const struct http_route *routes;
     size_t route_count;
+    bool has_early; /* a route has body_unread_max */
     void *arg;
     bool (*on_request)(struct http_exchange *x, const struct http_request *req, void *arg);
     struct http_times times;
@@ -68,6 +69,7 @@ struct http_connection {
     bool served;      /* had a request before */
     bool in_handler;  /* the handler is on the stack */
     bool close_after; /* no request after the present one */
+    bool body_open;   /* a body that follows has not come to its end */
 
     /* The request being read. */
     size_t head_len; /* 0: the head is not complete */
@@ -75,7 +77,8 @@ struct http_connection {
     size_t body_len; /* with HTTP1_BODY_LENGTH */
     size_t raw_len;  /* bytes of head and chunks that were decoded */
     struct http1_chunks chunks;
-    struct buf body; /* decoded chunks */
+    struct buf body;           /* decoded chunks */
+    struct http_intake intake; /* of a body that follows; it outlives the exchange */
 
     size_t answer_len; /* bytes of the answer that is queued */
     size_t ignored;    /* bytes that came while streaming */
@@ -97,14 +100,27 @@ void http_server_set_times(struct http_server *s, const struct http_times *times
 int64_t http_answer_ms(const struct http_connection *c, size_t len);
 struct http_local *http_local(const struct http_connection *c);
 
+/* Reads what is there of a body that follows, on to the exchange's owner. */
+void http_body_read(struct http_connection *c);
+/* The request's body, behind the head, is complete: false while it is not, or when it was refused
+ * (the state is no more READING). */
+bool http_body_collect(struct http_connection *c);
+/* Ends the connection, and tells the exchange's owner. */
+void http_connection_close(struct http_connection *c, enum close_reason why);
+/* The exchange, if there is one, is over for its owner. */
+void http_exchange_gone(struct http_connection *c, enum close_reason why);
+
 /* Answers a request that has no exchange because it could not be read, and closes. */
 void http_refuse(struct http_connection *c, int status);
 /* The answer of the open exchange is queued: it is over. */
 void http_exchange_answered(struct http_exchange *x, size_t answer_len);
 void http_exchange_free(struct http_exchange **xp);
 
-/* Finds the route of req, sets its captures and calls the handler, or answers 404, 405, 204. */
-void http_route_request(struct http_exchange *x, struct http_request *req);
+/* The route of req, whose captures are set; NULL when there is none. */
+const struct http_route *http_route_find(const struct http_server *s, struct http_request *req);
+/* Calls the handler of the route (NULL: answers 404, 405, 204). */
+void http_route_request(struct http_exchange *x, const struct http_route *r,
+                        struct http_request *req);
 /* False when the method is none of ours. */
 bool http_method_parse(struct slice text, enum http_method *out);
 

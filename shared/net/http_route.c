@@ -99,20 +99,25 @@ static void answer_no_route(struct http_exchange *x, const struct http_request *
     http_respond_error_with(x, 405, "method_not_allowed", "not with this method", &header, 1);
 }
 
-void http_route_request(struct http_exchange *x, struct http_request *req)
+const struct http_route *http_route_find(const struct http_server *s, struct http_request *req)
 {
-    const struct http_server *s = x->c->server;
     for (size_t i = 0; i < s->route_count; i++) {
         const struct http_route *r = &s->routes[i];
-        if (!route_serves(r, req->method))
-            continue;
-        int n = match(r, req, req->captures);
+        int n = route_serves(r, req->method) ? match(r, req, req->captures) : -1;
         if (n < 0)
             continue;
         req->capture_count = (size_t)n;
-        if (s->on_request == NULL || s->on_request(x, req, s->arg))
-            r->handle(x, req, r->arg != NULL ? r->arg : s->arg);
-        return;
+        return r;
     }
-    answer_no_route(x, req);
+    return NULL;
+}
+
+void http_route_request(struct http_exchange *x, const struct http_route *r,
+                        struct http_request *req)
+{
+    const struct http_server *s = x->c->server;
+    if (r == NULL)
+        answer_no_route(x, req);
+    else if (s->on_request == NULL || s->on_request(x, req, s->arg))
+        r->handle(x, req, r->arg != NULL ? r->arg : s->arg);
 }

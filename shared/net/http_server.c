@@ -4,8 +4,8 @@
  *
  * A request stays unread in the io until it is complete, so its head and body are slices of the
  * io's bytes (a chunked body is decoded beside them); one request at a time is answered.  A
- * connection ends in connection_close() or by io_close_after_flush(), and is freed at the end of a
- * turn, when neither a handler nor this code is on the stack.
+ * connection ends in http_connection_close() or by io_close_after_flush(), and is freed at the end
+ * of a turn, when neither a handler nor this code is on the stack.
  */
 #include "net/http_server.h"
 
@@ -32,6 +32,8 @@ struct http_server *http_server_new(const struct http_server_options *o)
         o->cors_origin != NULL && o->cors_origin[0] != '\0' ? xstrdup(o->cors_origin) : NULL;
     s->routes = o->routes;
     s->route_count = o->route_count;
+    for (size_t i = 0; i < o->route_count; i++)
+        s->has_early = s->has_early || o->routes[i].body_unread_max > 0;
     s->arg = o->arg;
     s->on_request = o->on_request;
     s->times = (struct http_times){HTTP_HEAD_DEADLINE_MS, HTTP_IDLE_MS, HTTP_ANSWER_MS,
@@ -99,11 +101,12 @@ static void connection_free(struct http_connection *c)
     task_cancel(&c->turn);
     io_free(&c->io);
     buf_fini(&c->body);
+    http_intake_fini(&c->intake);
     OBJ_POISON(c);
     free(c);
 }
 
-static void exchange_gone(struct http_connection *c, enum close_reason why)
+void http_exchange_gone(struct http_connection *c, enum close_reason why)
 {
     struct http_exchange *x = c->exchange;
     if (x == NULL)
@@ -114,7 +117,7 @@ static void exchange_gone(struct http_connection *c, enum close_reason why)
     http_exchange_free(&c->exchange);
 }
 
-static void connection_close(struct http_connection *c, enum close_reason why)
+void http_connection_close(struct http_connection *c, enum close_reason why)
 {
     if (c->closed)
         return;
@@ -123,7 +126,7 @@ static void connection_close(struct http_connection *c, enum close_reason why)
     log_debug(&c->log, "http.closed reason=%s", close_reason_name(why));
     io_close(c->io);
     list_remove(&c->node);
-    exchange_gone(c, why);
+    http_exchange_gone(c, why);
     task_defer(c->worker, &c->turn);
 }
 
@@ -135,7 +138,7 @@ void http_server_free(struct http_server **sp)
     for (size_t i = 0; i < WORKERS_MAX; i++) {
         struct http_connection *c;
         while ((c = LIST_FIRST(&s->locals[i].connections, struct http_connection, node)) != NULL) {
-            connection_close(c, CLOSE_DRAIN);
+            http_connection_close(c, CLOSE_DRAIN);
             connection_free(c);
         }
     }
@@ -150,7 +153,7 @@ static void drain(struct http_connection *c)
 {
     c->close_after = true;
     if (c->state == HTTP_READING || (c->exchange != NULL && !c->in_handler))
-        connection_close(c, CLOSE_DRAIN);
+        http_connection_close(c, CLOSE_DRAIN);
 }
 
 void http_server_drain(struct http_server *s, struct worker *w)
@@ -207,46 +210,6 @@ static bool read_head(struct http_connection *c, struct http1_request *head)
     return true;
 }
 
-/* Decodes chunks behind the head; true when the last one was there. */
-static bool read_chunks(struct http_connection *c)
-{
-    struct slice in = io_data(c->io), data;
-    bool done = false;
-    while (!done) {
-        ssize_t n =
-            http1_chunks_read(&c->chunks, in.p + c->raw_len, in.len - c->raw_len, &data, &done);
-        if (n == 0)
-            return false;
-        if (n < 0) {
-            http_refuse(c, 400);
-            return false;
-        }
-        c->raw_len += (size_t)n;
-        if (buf_append(&c->body, data.p, data.len) < 0) {
-            http_refuse(c, 413);
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool read_body(struct http_connection *c)
-{
-    switch (c->body_kind) {
-    case HTTP1_BODY_LENGTH:
-        if (io_data(c->io).len - c->head_len < c->body_len)
-            return false;
-        c->raw_len = c->head_len + c->body_len;
-        return true;
-    case HTTP1_BODY_CHUNKED:
-        return read_chunks(c);
-    case HTTP1_BODY_NONE:
-    case HTTP1_BODY_UNTIL_CLOSE:
-        break;
-    }
-    return true;
-}
-
 static void send_continue(struct http_connection *c)
 {
     static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -256,35 +219,53 @@ static void send_continue(struct http_connection *c)
 
 /* Handling it. */
 
-static void handle(struct http_connection *c, const struct http1_request *head)
+/* A request as its handler sees it; the path is decoded into `path`.  0, or the status that refuses
+ * it. */
+static int read_target(struct http_connection *c, const struct http1_request *head,
+                       char path[HTTP1_LINE_MAX], struct http_request *req)
 {
-    char path[HTTP1_LINE_MAX];
-    struct slice in = io_data(c->io);
-    bool chunked = c->body_kind == HTTP1_BODY_CHUNKED;
-    struct http_request req = {
+    *req = (struct http_request){
         .target = head->target,
         .query = head->query,
-        .body =
-            chunked ? buf_slice(&c->body) : slice_of(in.p + c->head_len, c->raw_len - c->head_len),
         .peer = io_peer(c->io),
         .headers = &head->fields,
     };
-    if (!http_method_parse(head->method, &req.method)) {
-        http_refuse(c, 501);
-        return;
-    }
-    ssize_t n = url_path_decode(head->path, path, sizeof path);
-    if (n < 0 && !slice_is(head->path, "*")) {
-        http_refuse(c, 400);
-        return;
-    }
-    req.path = n < 0 ? head->path : slice_of(path, (size_t)n);
-    c->close_after = c->close_after || !head->fields.keep_alive;
+    if (!http_method_parse(head->method, &req->method))
+        return 501;
+    ssize_t n = url_path_decode(head->path, path, HTTP1_LINE_MAX);
+    if (n < 0 && !slice_is(head->path, "*"))
+        return 400;
+    req->path = n < 0 ? head->path : slice_of(path, (size_t)n);
+    return 0;
+}
+
+static void call_handler(struct http_connection *c, const struct http1_request *head,
+                         const struct http_route *route, struct http_request *req)
+{
+    listener_established(c->io);
+    io_deadline(c->io, 0);
+    c->close_after = c->close_after || req->body_follows || !head->fields.keep_alive;
     c->exchange = exchange_new(c, head);
     c->state = HTTP_HANDLING;
     c->in_handler = true;
-    http_route_request(c->exchange, &req);
+    http_route_request(c->exchange, route, req);
     c->in_handler = false;
+}
+
+static void handle(struct http_connection *c, const struct http1_request *head)
+{
+    char path[HTTP1_LINE_MAX];
+    struct http_request req;
+    struct slice in = io_data(c->io);
+    int status = read_target(c, head, path, &req);
+    if (status != 0) {
+        http_refuse(c, status);
+        return;
+    }
+    req.body = c->body_kind == HTTP1_BODY_CHUNKED
+                   ? buf_slice(&c->body)
+                   : slice_of(in.p + c->head_len, c->raw_len - c->head_len);
+    call_handler(c, head, http_route_find(c->server, &req), &req);
 }
 
 static void request_done(struct http_connection *c)
@@ -296,14 +277,34 @@ static void request_done(struct http_connection *c)
     c->served = true;
 }
 
+/* A request whose body its handler takes as it comes; false when it is none. */
+static bool handle_early(struct http_connection *c, const struct http1_request *head)
+{
+    char path[HTTP1_LINE_MAX];
+    struct http_request req;
+    if (c->body_kind != HTTP1_BODY_CHUNKED || !c->server->has_early ||
+        read_target(c, head, path, &req) != 0)
+        return false;
+    const struct http_route *route = http_route_find(c->server, &req);
+    if (route == NULL || route->body_unread_max == 0)
+        return false;
+    req.body_follows = c->body_open = true;
+    http_intake_init(&c->intake, route->body_unread_max);
+    if (head->fields.expect_continue)
+        send_continue(c);
+    call_handler(c, head, route, &req);
+    request_done(c);
+    return true;
+}
+
 /* Takes the next request when all of it is there. */
 static void read_request(struct http_connection *c)
 {
     struct http1_request head;
     bool fresh = c->head_len == 0;
-    if (fresh && !read_head(c, &head))
+    if (fresh && (!read_head(c, &head) || handle_early(c, &head)))
         return;
-    if (!read_body(c)) {
+    if (!http_body_collect(c)) {
         if (c->state != HTTP_READING)
             return;
         if (fresh && head.fields.expect_continue && c->raw_len == io_data(c->io).len)
@@ -314,8 +315,6 @@ static void read_request(struct http_connection *c)
     if (!fresh) /* the bytes have moved since */
         must(http1_request_read(io_data(c->io).p, io_data(c->io).len, &head) ==
              (ssize_t)c->head_len);
-    listener_established(c->io);
-    io_deadline(c->io, 0);
     handle(c, &head);
     request_done(c);
 }
@@ -326,14 +325,16 @@ static void ignore_input(struct http_connection *c)
     io_consume(c->io, len);
     c->ignored += len;
     if (c->ignored > HTTP_IGNORED_MAX)
-        connection_close(c, CLOSE_BAD_INPUT);
+        http_connection_close(c, CLOSE_BAD_INPUT);
 }
 
 static void connection_read(struct http_connection *c)
 {
     if (c->state == HTTP_READING && io_data(c->io).len > 0)
         read_request(c);
-    if (c->state == HTTP_STREAMING)
+    if (c->exchange != NULL && c->body_open)
+        http_body_read(c);
+    else if (c->state == HTTP_STREAMING)
         ignore_input(c);
     else if (c->state != HTTP_READING && !c->closed && io_data(c->io).len > HTTP_PIPELINE_MAX)
         io_pause(c->io);
@@ -375,7 +376,7 @@ static void on_turn(void *arg)
     if (c->closed) {
         connection_free(c);
     } else if (c->state == HTTP_STREAMING) { /* HEAD: the head was all */
-        exchange_gone(c, CLOSE_FINISHED);
+        http_exchange_gone(c, CLOSE_FINISHED);
         c->state = HTTP_ENDING;
         io_close_after_flush(c->io, HTTP_STREAM_LINGER_MS);
     } else if (c->state == HTTP_ANSWERING) {
@@ -404,7 +405,7 @@ static void peer_closed(struct http_connection *c)
         io_close_after_flush(c->io, http_answer_ms(c, c->answer_len));
         return;
     }
-    connection_close(c, CLOSE_PEER_CLOSED);
+    http_connection_close(c, CLOSE_PEER_CLOSED);
 }
 
 static void timed_out(struct http_connection *c)
@@ -412,7 +413,7 @@ static void timed_out(struct http_connection *c)
     if (c->state == HTTP_READING && c->partial)
         http_refuse(c, 408);
     else
-        connection_close(c, c->state == HTTP_READING ? CLOSE_TIMEOUT : CLOSE_STALLED);
+        http_connection_close(c, c->state == HTTP_READING ? CLOSE_TIMEOUT : CLOSE_STALLED);
 }
 
 static void failed(struct http_connection *c)
@@ -420,7 +421,7 @@ static void failed(struct http_connection *c)
     if (c->state == HTTP_READING && io_error(c->io) == ERR_TOO_LARGE)
         http_refuse(c, 413);
     else
-        connection_close(c, CLOSE_IO_ERROR);
+        http_connection_close(c, CLOSE_IO_ERROR);
 }
 
 static void on_io(struct io *io, enum io_event ev, void *owner)

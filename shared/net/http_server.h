@@ -39,7 +39,8 @@ struct http_request {
     struct slice target; /* as sent: path and query (signatures) */
     struct slice path;   /* percent-decoded; only [!-~] without %00, "//", "..": else 400 before */
     struct slice query;  /* as sent, without '?' */
-    struct slice body;   /* complete */
+    struct slice body;   /* complete, unless body_follows */
+    bool body_follows;   /* chunked, on a route with body_unread_max: it comes by on_body */
     struct slice captures[HTTP_CAPTURES_MAX]; /* what the pattern's * matched, in order */
     size_t capture_count;
     const struct net_address *peer;
@@ -63,6 +64,10 @@ struct http_route {
     const char *pattern;
     http_handler *handle;
     void *arg; /* given to the handler; NULL: the server's */
+    /* Not 0: a chunked body is not collected; the handler is called with the head, and the body
+     * comes as it comes, of which on_body may leave so many bytes.  Without any of the limits in
+     * time: those are the handler's. */
+    size_t body_unread_max;
 };
 
 struct http_server_options {
@@ -90,8 +95,17 @@ struct http_exchange_ops {
     void (*on_writable)(struct http_exchange *x, void *owner);
     /* The last call. */
     void (*on_gone)(struct http_exchange *x, enum close_reason why, void *owner);
+    /* A body that follows: bytes of it, before, while and after the answer begins; returns how many
+     * were consumed, the rest comes again with what follows, negative closes with BAD_INPUT. */
+    ssize_t (*on_body)(struct http_exchange *x, struct slice bytes, void *owner);
+    /* Its last byte was consumed. */
+    void (*on_body_end)(struct http_exchange *x, void *owner);
 };
 void http_exchange_watch(struct http_exchange *x, const struct http_exchange_ops *ops, void *owner);
+
+/* While paused no more of a body that follows is read (what was read already still comes), so that
+ * the peer is slowed down by TCP; its closing is not seen either. */
+void http_exchange_pause(struct http_exchange *x, bool paused);
 
 struct worker *http_exchange_worker(const struct http_exchange *x);
 const struct net_address *http_exchange_peer(const struct http_exchange *x);

@@ -30,6 +30,7 @@ struct relay_call {
     struct task again;
     int64_t head_deadline_ms, idle_ms;
     size_t unread_max;
+    bool streams_body, has_head;
     bool retried; /* the second try is under way, or will be at the end of this turn */
     char address[ADDRESS_MAX], peer[NAME_NODE_MAX + 1], method[8];
     char target[RELAY_CALL_TARGET_MAX], path[PATH_TEXT_MAX];
@@ -88,6 +89,7 @@ static void on_head(struct http_call *http, int status, void *owner)
         task_defer(c->worker, &c->again);
         return;
     }
+    c->has_head = true;
     if (c->ops->on_head != NULL)
         c->ops->on_head(c, status, c->owner);
 }
@@ -105,9 +107,16 @@ static void on_end(struct http_call *http, enum close_reason why, void *owner)
     call_end(c, why);
 }
 
+static void on_writable(struct http_call *http, void *owner)
+{
+    struct relay_call *c = OBJ_CAST(struct relay_call, owner, CALL_MAGIC);
+    if (c->has_head && c->ops->on_writable != NULL)
+        c->ops->on_writable(c, c->owner);
+}
+
 static void send_request(void *arg)
 {
-    static const struct http_call_ops ops = {on_head, on_body, on_end};
+    static const struct http_call_ops ops = {on_head, on_body, on_end, on_writable};
     struct relay_call *c = OBJ_CAST(struct relay_call, arg, CALL_MAGIC);
     struct slice body = slice_of(c->body, c->body_len);
     const struct relay_signed r = {c->peer,   c->method,
@@ -126,6 +135,7 @@ static void send_request(void *arg)
         .headers = headers,
         .header_count = sizeof headers / sizeof headers[0],
         .body = body,
+        .streams_body = c->streams_body,
         .head_deadline_ms = c->head_deadline_ms,
         .idle_ms = c->idle_ms,
         .unread_max = c->unread_max,
@@ -164,6 +174,7 @@ struct relay_call *relay_call_start(struct worker *w, const struct relay_client 
     c->head_deadline_ms = o->head_deadline_ms;
     c->idle_ms = o->idle_ms;
     c->unread_max = o->unread_max;
+    c->streams_body = o->streams_body;
     const char *path = o->path != NULL ? o->path : client->self->node;
     must(slice_copy(slice_text(o->peer), c->peer, sizeof c->peer) &&
          slice_copy(slice_text(o->method), c->method, sizeof c->method) &&
@@ -189,4 +200,18 @@ void relay_call_cancel(struct relay_call **cp)
         return;
     OBJ_CHECK(c, CALL_MAGIC);
     call_free(c);
+}
+
+ssize_t relay_call_writev(struct relay_call *c, const struct iovec *iov, int count)
+{
+    OBJ_CHECK(c, CALL_MAGIC);
+    must(c->has_head);
+    return http_call_writev(c->http, iov, count);
+}
+
+void relay_call_body_end(struct relay_call *c)
+{
+    OBJ_CHECK(c, CALL_MAGIC);
+    must(c->has_head);
+    http_call_body_end(c->http);
 }

@@ -24,6 +24,8 @@ struct relay_call_ops {
     ssize_t (*on_body)(struct relay_call *c, struct slice bytes, void *owner);
     /* The last call; the call has been freed. */
     void (*on_end)(enum close_reason why, void *owner);
+    /* With streams_body, after on_head: as of http_call_ops. */
+    void (*on_writable)(struct relay_call *c, void *owner);
 };
 
 struct relay_call_options {
@@ -32,6 +34,8 @@ struct relay_call_options {
     const char *method, *target;
     const char *path;  /* RELAY_PATH_HEADER; NULL: just ourselves */
     struct slice body; /* at most RELAY_CALL_BODY_MAX; copied, as is everything above */
+    bool streams_body; /* once the answer's head is there: relay_call_writev(), which is not signed
+                        */
     int64_t
         head_deadline_ms; /* host look-up, connection and head; after a skewed clock once more */
     int64_t idle_ms;      /* afterwards: longest silence; 0: none */
@@ -44,6 +48,9 @@ struct relay_call_options {
 struct relay_call *relay_call_start(struct worker *w, const struct relay_client *client,
                                     const struct relay_call_options *o,
                                     const struct relay_call_ops *ops, void *owner);
+/* Of http_call, for a streamed body; from on_head on. */
+ssize_t relay_call_writev(struct relay_call *c, const struct iovec *iov, int count);
+void relay_call_body_end(struct relay_call *c);
 /* Ends it without on_end; also from inside its callbacks. */
 void relay_call_cancel(struct relay_call **cp);
 

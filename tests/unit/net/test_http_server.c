@@ -108,7 +108,7 @@ static void on_gone(struct http_exchange *x, enum close_reason why, void *arg)
     http_respond(x, 500, NULL, 0, slice_of(NULL, 0)); /* too late, and harmless */
 }
 
-static const struct http_exchange_ops ops = {on_writable, on_gone};
+static const struct http_exchange_ops ops = {.on_writable = on_writable, .on_gone = on_gone};
 
 static void answer_later(struct http_exchange *x, const struct http_request *req, void *arg)
 {

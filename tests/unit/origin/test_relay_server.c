@@ -103,7 +103,8 @@ static void got_end(enum close_reason why, void *owner)
     a->why = why;
 }
 
-static const struct relay_call_ops asker_ops = {got_head, got_body, got_end};
+static const struct relay_call_ops asker_ops = {
+    .on_head = got_head, .on_body = got_body, .on_end = got_end};
 
 static void ask_as(struct asker *a, const struct relay_node *from, const struct relay_node *to,
                    const char *path, const char *method, const char *target, const char *body)

@@ -11,7 +11,10 @@
 
 static const char help[] =
     "usage: sluice-bench load -u URL [-n N] [-t S] [-r RATE] [-w S] [-P PID]... [-m M] [-c] [-e]\n"
-    "       sluice-bench publish -u URL -f FILE [-n N] [-t S] [-r RATE] [-l S] [-e]\n"
+    "       sluice-bench publish -u URL... -f FILE... [-n N] [-t S] [-r RATE] [-l S] [-M N] [-R] "
+    "[-a "
+    "MS] [-e]\n"
+    "       sluice-bench watch -u URL... [-n N] [-t S] [-r RATE] [-m M] [-b KBIT] [-R]\n"
     "       sluice-bench bare -f FILE [-n N] [-t S] [-k MS]\n"
     "\n"
     "  URL    rtmp://IP:PORT/APP/STREAM, load also http://IP:PORT/APP/STREAM.flv; %d in it is the\n"
@@ -22,12 +25,17 @@ static const char help[] =
     "  -c     a player leaves after its first frame\n"
     "  -l S   a publisher leaves after so long\n"
     "  -e     print a line for each player or publisher that gets going\n"
+    "  -R     whose connection breaks goes to the next URL at once; SIGUSR1: all go\n"
+    "  -a MS  pause after a refusal\n"
+    "  -M N   video frames end with a mark (mark.h); N is the first connection's session\n"
+    "  -b K   a player reads K kbit/s only\n"
     "  -k MS  merge writes for so long; 0: one write per message\n";
 
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"load", load_main}, {"publish", publish_main}, {"bare", bare_main}};
+} commands[] = {
+    {"load", load_main}, {"publish", publish_main}, {"bare", bare_main}, {"watch", watch_main}};
 
 static int usage(void)
 {

@@ -21,6 +21,7 @@ enum { BENCH_OK = 0, BENCH_FAILED = 1, BENCH_USAGE = 64 };
 int load_main(int argc, char **argv);
 int publish_main(int argc, char **argv);
 int bare_main(int argc, char **argv);
+int watch_main(int argc, char **argv);
 
 /* A number of an option, from min to max; the program ends with BENCH_USAGE when it is none. */
 int64_t bench_number(const char *text, int64_t min, int64_t max);

@@ -16,6 +16,8 @@
 #define CLIENT_UNREAD_MAX (4 * 1024 * 1024) /* bytes kept of a message that is not complete */
 #define CLIENT_OUT_MAX    (64 * 1024)       /* bytes queued for the server */
 
+#define CLIENT_STATUS_MAX 64 /* bytes of a status code */
+
 enum client_purpose { CLIENT_PLAY, CLIENT_PUBLISH };
 
 enum client_state {
@@ -25,7 +27,8 @@ enum client_state {
 };
 
 struct client;
-typedef void client_message_fn(struct client *c, uint8_t type, struct slice body);
+typedef void client_message_fn(struct client *c, uint8_t type, uint32_t timestamp_ms,
+                               struct slice body);
 
 struct client {
     const struct target *target;
@@ -35,6 +38,7 @@ struct client {
     uint32_t out_chunk, sid;
     struct buf in, out;
     char stream[TARGET_TEXT_MAX];
+    char status[CLIENT_STATUS_MAX]; /* what the server said last, onStatus code or HTTP status */
     struct rtmp_chunk_reader reader;
     struct http1_chunks chunks;
     struct buf flv; /* decoded body of an answer */

@@ -25,6 +25,7 @@ static ssize_t read_head(struct client *c, struct slice in)
     ssize_t n = http1_response_read(in.p, in.len, &head);
     if (n <= 0)
         return n;
+    snprintf(c->status, sizeof c->status, "%d", head.status);
     if (head.status != 200)
         return ERR_REFUSED;
     c->chunked = head.fields.body == HTTP1_BODY_CHUNKED;
@@ -43,7 +44,7 @@ static ssize_t read_tag(struct client *c, struct slice s)
     }
     ssize_t n = flv_tag_read(s.p, s.len, CLIENT_UNREAD_MAX, &tag);
     if (n > 0)
-        c->on_message(c, tag.type, tag.body);
+        c->on_message(c, tag.type, tag.timestamp_ms, tag.body);
     return n;
 }
 

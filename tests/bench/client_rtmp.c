@@ -126,6 +126,7 @@ static int on_status(struct client *c, const struct rtmp_command *answer)
 {
     const struct amf0_value *info = rtmp_command_arg(answer, 1);
     struct slice code = amf0_text(amf0_get(info, "code"));
+    (void)slice_copy(code, c->status, sizeof c->status);
     if (slice_is(amf0_text(amf0_get(info, "level")), "error"))
         return ERR_REFUSED;
     if (slice_is(code, "NetStream.Play.Start") || slice_is(code, "NetStream.Publish.Start"))
@@ -170,7 +171,7 @@ static int on_message(struct client *c, const struct rtmp_message *m)
         return on_user_control(c, m);
     case RTMP_AUDIO:
     case RTMP_VIDEO:
-        c->on_message(c, m->type, m->body);
+        c->on_message(c, m->type, m->timestamp_ms, m->body);
         return 0;
     default:
         return 0;

@@ -42,7 +42,7 @@ static bool is_key_frame(uint8_t type, struct slice body)
     return false;
 }
 
-static void on_message(struct client *c, uint8_t type, struct slice body)
+static void on_message(struct client *c, uint8_t type, uint32_t timestamp_ms, struct slice body)
 {
     struct player *p = container_of(c, struct player, client);
     int64_t now_us = clock_us();

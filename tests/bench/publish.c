@@ -1,10 +1,16 @@
 /*
  * Publishers that replay an FLV file in real time, round after round, from one thread.  Headers are
- * written per message; bodies go to the socket from where the file lies in memory.
+ * written per message; bodies go to the socket from where the file lies in memory, unless they are
+ * marked (mark.h).
+ *
+ * With -R a publisher whose connection breaks begins anew at the next address, as an encoder with
+ * a list of servers does: its time starts at 0, with the first frames of the file.
  */
 #include "bench.h"
 #include "client.h"
 #include "flv_file.h"
+#include "mark.h"
+#include "peers.h"
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -14,6 +20,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -23,48 +30,91 @@
 #define SCRATCH_BYTES (64 * 1024)
 #define RATE_DEFAULT  200
 #define SECONDS       10
+#define FILES_MAX     4
+#define RETRY_MS      200  /* from a refusal to the next attempt */
+#define GRANT_MS      3000 /* an attempt that is not granted by then is given up */
 
 struct publish_options {
-    struct target target;
+    struct target targets[TARGETS_MAX];
+    int target_count;
     int publishers, rate;
     int64_t run_us, life_us; /* life: of each publisher, 0 for as long as the run */
-    bool events;
-    const char *file;
+    int64_t retry_us;
+    uint32_t session; /* of the first connection; 0: frames are not marked */
+    bool events, again;
+    const char *files[FILES_MAX]; /* a publisher's connections play one after the other */
+    int file_count;
 };
 
 struct publisher {
     struct client client;
-    int fd, number;
+    int fd, number, attempts;
     bool connecting, granted, done;
-    int64_t granted_us;
+    int64_t begun_us, granted_us; /* of this connection */
+    int64_t again_us;             /* when the next one begins, while there is none */
+    const struct flv_file *file;
     struct flv_place at;
+    struct mark mark;
     struct buf rest; /* of a message the socket took in part */
 };
 
 struct publish {
     struct publish_options options;
-    struct flv_file file;
+    struct flv_file files[FILES_MAX];
     struct publisher *publishers;
-    int epoll, started, granted, lost;
+    int epoll, signals, started, granted, lost, refused;
+    bool stopped;
     int64_t begin_us;
     uint64_t bytes;
+    uint32_t sessions;
+    uint8_t *marked; /* the body that is being sent, with its mark */
 };
 
-static void on_message(struct client *c, uint8_t type, struct slice body)
+static void on_message(struct client *c, uint8_t type, uint32_t timestamp_ms, struct slice body)
 {
+}
+
+static void publisher_close(struct publisher *one)
+{
+    if (one->fd < 0)
+        return;
+    close(one->fd);
+    one->fd = -1;
+    buf_fini(&one->rest);
+    client_fini(&one->client);
+}
+
+static int target_index(const struct publish *p, const struct publisher *one)
+{
+    return (one->number + one->attempts) % p->options.target_count;
+}
+
+static void tell(const struct publish *p, const struct publisher *one, const char *event)
+{
+    if (p->options.events)
+        printf("{\"event\":\"%s\",\"publisher\":%d,\"url\":%d,\"session\":%u,\"at_us\":%lld,"
+               "\"status\":\"%s\"}\n",
+               event, one->number, target_index(p, one), one->mark.session, (long long)clock_us(),
+               one->client.status);
 }
 
 static void publisher_end(struct publish *p, struct publisher *one, bool lost)
 {
     if (lost) {
-        p->lost++;
-        fprintf(stderr, "sluice-bench: publisher %d lost\n", one->number);
+        if (p->options.again && !one->granted)
+            p->refused++;
+        else
+            p->lost++;
+        if (!p->options.again)
+            fprintf(stderr, "sluice-bench: publisher %d lost\n", one->number);
+        tell(p, one, one->granted ? "lost" : "refused");
     }
-    close(one->fd);
-    one->fd = -1;
-    one->done = true;
-    buf_fini(&one->rest);
-    client_fini(&one->client);
+    bool waits = !one->granted;
+    publisher_close(one);
+    one->granted = false;
+    one->done = !lost || !p->options.again;
+    one->again_us = clock_us() + (waits ? p->options.retry_us : 0);
+    one->attempts++;
 }
 
 /* ---- one message ---- */
@@ -97,22 +147,33 @@ static bool send_pieces(struct publish *p, struct publisher *one, struct iovec *
     return true;
 }
 
+/* The entry's body, marked when that was asked for. */
+static struct slice body_of(struct publish *p, struct publisher *one, const struct flv_entry *e)
+{
+    if (one->mark.session == 0 || e->type != FLV_TAG_VIDEO || e->config)
+        return e->body;
+    memcpy(p->marked, e->body.p, e->body.len);
+    if (mark_write(p->marked, e->body.len, one->mark))
+        one->mark.index++;
+    return slice_of(p->marked, e->body.len);
+}
+
 static bool send_entry(struct publish *p, struct publisher *one, const struct flv_entry *e,
                        uint32_t timestamp_ms)
 {
     static const size_t chunk = RTMP_CHUNK_SIZE_OUT;
+    struct slice body = body_of(p, one, e);
     uint8_t header[RTMP_CHUNK_HEADER_MAX], again[RTMP_CHUNK_CONTINUATION_MAX];
-    const struct rtmp_message m = {e->type, csid_of(e->type), one->client.sid, timestamp_ms,
-                                   e->body};
+    const struct rtmp_message m = {e->type, csid_of(e->type), one->client.sid, timestamp_ms, body};
     size_t again_len = rtmp_chunk_continuation(again, m.csid, timestamp_ms);
     struct iovec iov[PIECES_MAX];
     int count = 0;
     iov[count++] = piece(header, rtmp_chunk_header(header, &m));
-    for (size_t at = 0; at < e->body.len; at += chunk) {
+    for (size_t at = 0; at < body.len; at += chunk) {
         if (at > 0)
             iov[count++] = piece(again, again_len);
-        size_t left = e->body.len - at;
-        iov[count++] = piece(e->body.p + at, left < chunk ? left : chunk);
+        size_t left = body.len - at;
+        iov[count++] = piece(body.p + at, left < chunk ? left : chunk);
     }
     return send_pieces(p, one, iov, count);
 }
@@ -141,15 +202,15 @@ static int64_t publisher_step(struct publish *p, struct publisher *one, int64_t 
         return INT64_MAX;
     }
     while (buf_len(&one->rest) == 0) {
-        int64_t due_ms = flv_file_due_ms(&p->file, &one->at);
+        int64_t due_ms = flv_file_due_ms(one->file, &one->at);
         int64_t due_us = one->granted_us + due_ms * 1000;
         if (due_us > now_us)
             return due_us;
-        if (!send_entry(p, one, flv_file_at(&p->file, &one->at), (uint32_t)due_ms)) {
+        if (!send_entry(p, one, flv_file_at(one->file, &one->at), (uint32_t)due_ms)) {
             publisher_end(p, one, true);
             return INT64_MAX;
         }
-        flv_file_next(&p->file, &one->at);
+        flv_file_next(one->file, &one->at);
     }
     return INT64_MAX;
 }
@@ -159,9 +220,8 @@ static void publisher_granted(struct publish *p, struct publisher *one)
     one->granted = true;
     one->granted_us = clock_us();
     p->granted++;
-    if (p->options.events)
-        printf("{\"event\":\"granted\",\"publisher\":%d,\"at_us\":%lld}\n", one->number,
-               (long long)one->granted_us);
+    /* The file's first key frame goes with it. */
+    tell(p, one, "granted");
     publisher_step(p, one, one->granted_us);
 }
 
@@ -177,55 +237,110 @@ static bool publisher_read(struct publisher *one)
 
 static void publisher_event(struct publish *p, struct publisher *one, uint32_t events)
 {
-    if (one->done)
+    if (one->fd < 0)
         return;
     if (one->connecting && (events & EPOLLOUT) == 0)
         return;
     one->connecting = false;
-    if (!publisher_read(one) || !send_queue(p, one, &one->client.out))
-        publisher_end(p, one, true);
-    else if (!one->granted && one->client.state == CLIENT_GRANTED)
+    bool alive = publisher_read(one) && send_queue(p, one, &one->client.out);
+    if (alive && !one->granted && one->client.state == CLIENT_GRANTED)
         publisher_granted(p, one);
+    else if (!alive)
+        publisher_end(p, one, true);
 }
 
-static void publisher_start(struct publish *p, int number)
+static void publisher_start(struct publish *p, struct publisher *one)
 {
-    struct publisher *one = &p->publishers[number];
-    one->number = number;
+    const struct target *to = &p->options.targets[target_index(p, one)];
     one->connecting = true;
+    one->begun_us = clock_us();
+    one->file = &p->files[one->attempts % p->options.file_count];
+    one->at = (struct flv_place){0};
+    one->mark =
+        (struct mark){.session = p->options.session > 0 ? p->options.session + p->sessions++ : 0};
     buf_init(&one->rest, FLV_BODY_MAX);
-    bool named = client_init(&one->client, &p->options.target, number, CLIENT_PUBLISH, on_message);
-    one->fd = named ? target_connect(&p->options.target) : -1;
+    bool named = client_init(&one->client, to, one->number, CLIENT_PUBLISH, on_message);
+    one->fd = named ? target_connect(to) : -1;
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = one};
     if (one->fd >= 0 && epoll_ctl(p->epoll, EPOLL_CTL_ADD, one->fd, &e) == 0)
         return;
+    if (named && p->options.again) {
+        publisher_end(p, one, true);
+        return;
+    }
     perror("sluice-bench: connect");
     exit(BENCH_FAILED);
 }
 
 /* ---- all of them ---- */
 
+/* One that is not publishing: when it has something to do next. */
+static int64_t attempt_step(struct publish *p, struct publisher *one, int64_t now_us)
+{
+    if (one->fd < 0 && now_us >= one->again_us)
+        publisher_start(p, one);
+    if (one->fd < 0)
+        return one->again_us;
+    if (!p->options.again)
+        return INT64_MAX;
+    int64_t until_us = one->begun_us + GRANT_MS * 1000;
+    if (now_us < until_us)
+        return until_us;
+    publisher_end(p, one, true);
+    return one->again_us;
+}
+
+static int64_t one_step(struct publish *p, struct publisher *one, int64_t now_us)
+{
+    int64_t life_us = p->options.life_us;
+    if (one->done)
+        return INT64_MAX;
+    if (!one->granted)
+        return attempt_step(p, one, now_us);
+    if (life_us == 0 || now_us - one->granted_us < life_us)
+        return publisher_step(p, one, now_us);
+    publisher_end(p, one, false);
+    return INT64_MAX;
+}
+
 /* Lets every publisher do what is due; returns when the next one has something to do. */
 static int64_t step_all(struct publish *p)
 {
     const struct publish_options *o = &p->options;
     int64_t now_us = clock_us(), next_us = INT64_MAX;
-    while (p->started < o->publishers && (now_us - p->begin_us) * o->rate / 1000000 >= p->started)
-        publisher_start(p, p->started++);
+    while (p->started < o->publishers && (now_us - p->begin_us) * o->rate / 1000000 >= p->started) {
+        struct publisher *one = &p->publishers[p->started];
+        one->number = p->started++;
+        publisher_start(p, one);
+    }
     if (p->started < o->publishers)
         next_us = p->begin_us + (int64_t)p->started * 1000000 / o->rate;
     for (int i = 0; i < p->started; i++) {
-        struct publisher *one = &p->publishers[i];
-        if (one->done || !one->granted)
-            continue;
-        if (o->life_us > 0 && now_us - one->granted_us >= o->life_us) {
-            publisher_end(p, one, false);
-            continue;
-        }
-        int64_t due_us = publisher_step(p, one, now_us);
+        int64_t due_us = one_step(p, &p->publishers[i], now_us);
         next_us = due_us < next_us ? due_us : next_us;
     }
     return next_us;
+}
+
+/* Every publisher gives its connection up and goes to the next address. */
+static void move_all(struct publish *p)
+{
+    for (int i = 0; i < p->started; i++)
+        if (p->publishers[i].fd >= 0)
+            publisher_end(p, &p->publishers[i], true);
+}
+
+static void on_event(struct publish *p, const struct epoll_event *e)
+{
+    if (e->data.ptr != NULL) {
+        publisher_event(p, e->data.ptr, e->events);
+        return;
+    }
+    enum peers_word word = peers_read(p->signals);
+    if (word == PEERS_STOP)
+        p->stopped = true;
+    else if (word == PEERS_MOVE)
+        move_all(p);
 }
 
 static void run(struct publish *p)
@@ -233,27 +348,38 @@ static void run(struct publish *p)
     struct epoll_event events[BENCH_EVENTS];
     p->begin_us = clock_us();
     int64_t end_us = p->begin_us + p->options.run_us;
-    for (int64_t now_us; (now_us = clock_us()) < end_us;) {
+    for (int64_t now_us; (now_us = clock_us()) < end_us && !p->stopped;) {
         int64_t next_us = step_all(p);
         next_us = next_us < end_us ? next_us : end_us;
         int64_t wait_us = next_us > now_us ? next_us - now_us : 0;
         const struct timespec wait = {wait_us / 1000000, wait_us % 1000000 * 1000};
         int n = epoll_pwait2(p->epoll, events, BENCH_EVENTS, &wait, NULL);
         for (int i = 0; i < n; i++)
-            publisher_event(p, events[i].data.ptr, events[i].events);
+            on_event(p, &events[i]);
     }
 }
 
 static int parse(struct publish_options *o, int argc, char **argv)
 {
-    const char *url = NULL;
-    for (int c; (c = getopt(argc, argv, "u:f:n:t:r:l:e")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "u:f:n:t:r:l:M:a:Re")) != -1;) {
         switch (c) {
         case 'u':
-            url = optarg;
+            if (!targets_add(o->targets, &o->target_count, optarg))
+                return BENCH_USAGE;
+            break;
+        case 'R':
+            o->again = true;
+            break;
+        case 'M':
+            o->session = (uint32_t)bench_number(optarg, 1, INT32_MAX);
+            break;
+        case 'a':
+            o->retry_us = bench_number(optarg, 1, BENCH_SECONDS_MAX * 1000) * 1000;
             break;
         case 'f':
-            o->file = optarg;
+            if (o->file_count == FILES_MAX)
+                return BENCH_USAGE;
+            o->files[o->file_count++] = optarg;
             break;
         case 'n':
             o->publishers = (int)bench_number(optarg, 1, BENCH_PEERS_MAX);
@@ -274,31 +400,51 @@ static int parse(struct publish_options *o, int argc, char **argv)
             return BENCH_USAGE;
         }
     }
-    bool ok = url != NULL && o->file != NULL && optind == argc;
-    return ok && target_parse(url, &o->target) == 0 && !o->target.http ? BENCH_OK : BENCH_USAGE;
+    for (int i = 0; i < o->target_count; i++)
+        if (o->targets[i].http)
+            return BENCH_USAGE;
+    return o->target_count > 0 && o->file_count > 0 && optind == argc ? BENCH_OK : BENCH_USAGE;
+}
+
+static bool open_files(struct publish *p)
+{
+    for (int i = 0; i < p->options.file_count; i++) {
+        if (flv_file_open(&p->files[i], p->options.files[i]) < 0) {
+            fprintf(stderr, "sluice-bench: %s: not an FLV file with media\n", p->options.files[i]);
+            return false;
+        }
+    }
+    return true;
 }
 
 int publish_main(int argc, char **argv)
 {
-    struct publish p = {
-        .options = {.publishers = 1, .rate = RATE_DEFAULT, .run_us = SECONDS * 1000000}};
+    struct publish p = {.options = {.publishers = 1,
+                                    .rate = RATE_DEFAULT,
+                                    .retry_us = RETRY_MS * 1000,
+                                    .run_us = SECONDS * 1000000}};
     int code = parse(&p.options, argc, argv);
     if (code != BENCH_OK)
         return code;
-    if (flv_file_open(&p.file, p.options.file) < 0) {
-        fprintf(stderr, "sluice-bench: %s: not an FLV file with media\n", p.options.file);
+    if (!open_files(&p))
         return BENCH_FAILED;
-    }
     p.publishers = xcalloc((size_t)p.options.publishers, sizeof p.publishers[0]);
+    p.marked = xmalloc(FLV_BODY_MAX);
     p.epoll = epoll_create1(EPOLL_CLOEXEC);
+    p.signals = peers_signals(p.epoll);
     run(&p);
-    printf("{\"event\":\"publish\",\"publishers\":%d,\"granted\":%d,\"lost\":%d,\"bytes\":%llu}\n",
-           p.options.publishers, p.granted, p.lost, (unsigned long long)p.bytes);
+    printf("{\"event\":\"publish\",\"publishers\":%d,\"granted\":%d,\"lost\":%d,\"refused\":%d,"
+           "\"bytes\":%llu}\n",
+           p.options.publishers, p.granted, p.lost, p.refused, (unsigned long long)p.bytes);
     for (int i = 0; i < p.started; i++)
-        if (!p.publishers[i].done)
-            publisher_end(&p, &p.publishers[i], false);
+        publisher_close(&p.publishers[i]);
+    close(p.signals);
     close(p.epoll);
+    free(p.marked);
     free(p.publishers);
-    flv_file_close(&p.file);
+    for (int i = 0; i < p.options.file_count; i++)
+        flv_file_close(&p.files[i]);
+    if (p.options.again)
+        return p.granted > 0 ? BENCH_OK : BENCH_FAILED;
     return p.granted == p.options.publishers && p.lost == 0 ? BENCH_OK : BENCH_FAILED;
 }

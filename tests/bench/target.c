@@ -43,6 +43,14 @@ int target_parse(const char *url, struct target *t)
     return fits && stream.len > 0 ? 0 : ERR_TYPE;
 }
 
+bool targets_add(struct target *list, int *count, const char *url)
+{
+    if (*count == TARGETS_MAX || target_parse(url, &list[*count]) < 0)
+        return false;
+    ++*count;
+    return true;
+}
+
 bool target_stream(const struct target *t, int n, char *out, size_t room)
 {
     const char *mark = strstr(t->stream, "%d");

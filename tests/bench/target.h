@@ -19,6 +19,11 @@ struct target {
 /* rtmp://IP:PORT/APP/STREAM or http://…; the IP is a numeric IPv4 address.  0 or ERR_TYPE. */
 int target_parse(const char *url, struct target *t);
 
+#define TARGETS_MAX 8 /* addresses that one command goes to in turn */
+
+/* Appends an address to a list of TARGETS_MAX; false when it is none or the list is full. */
+bool targets_add(struct target *list, int *count, const char *url);
+
 /* The stream's name for number n; false when there is no room. */
 bool target_stream(const struct target *t, int n, char *out, size_t room);
 

@@ -71,12 +71,12 @@ def environment(extra=None):
 
 
 class Node:
-    def __init__(self, role="node", settings=None, id=None, environ=None, arguments=()):
+    def __init__(self, role="node", settings=None, id=None, environ=None, arguments=(), prefix=()):
         self.expected = list(NORMAL)
         self.quiet_end = True
         self.id = id or role
         merged = {**SETTINGS, "node.id": self.id, **(settings or {})}
-        words = [str(BINARY), "serve", "--role", role, *arguments]
+        words = [*prefix, str(BINARY), "serve", "--role", role, *arguments]
         for key, value in merged.items():
             text = json.dumps(value) if not isinstance(value, str) else value
             words += ["--set", f"{key}={text}"]

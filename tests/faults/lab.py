@@ -1,0 +1,159 @@
+"""
+Hosts on a bridge: network namespaces with one veth each, and what can go wrong between them.
+
+enter() moves this process into network, mount and process namespaces of its own, so that nothing of a
+lab can be seen from outside or outlive it: the kernel ends every process and frees every namespace in it
+when this process is gone, however it ended.
+"""
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+INSIDE = "SLUICE_FAULTS_INSIDE"
+NET = "10.77.0"
+CLONE_NEWNET = 0x40000000
+NEEDED = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "ss": "iproute2",
+          "nft": "nftables", "redis-server": "redis-server"}
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def fail(text):
+    print(f"faults: {text}", file=sys.stderr)
+    print("0 passed, 1 failed")
+    sys.exit(1)
+
+
+def enter():
+    """Runs this program again inside; returns when it is."""
+    if os.environ.get(INSIDE) == str(os.getpid()):
+        return
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    for program, package in NEEDED.items():
+        if shutil.which(program) is None:
+            fail(f"{program} is missing: scripts/setup test installs it (package {package})")
+    words = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if os.geteuid() != 0:
+        words.insert(1, "--map-root-user")
+    allowed = subprocess.run([*words, "true"], stderr=subprocess.PIPE, text=True)
+    if allowed.returncode != 0:
+        fail("no right to make namespaces (CAP_SYS_ADMIN; as another user than root: unprivileged user "
+             f"namespaces, sysctl kernel.unprivileged_userns_clone): {allowed.stderr.strip()}")
+    # In its namespace the program is process 1.
+    inside = subprocess.Popen([*words, sys.executable, *sys.argv], env={**os.environ, INSIDE: "1"})
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: inside.kill())
+    sys.exit(inside.wait() & 0xff)
+
+
+def sh(*words, check=True, input=None):
+    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          input=input)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
+    return done.stdout
+
+
+class Host:
+    """A namespace with an address of its own."""
+
+    def __init__(self, lab, name, number):
+        self.lab, self.name, self.address = lab, name, f"{NET}.{number}"
+        self.path = f"/run/netns/{name}"
+        sh("ip", "netns", "add", name)
+        sh("ip", "link", "add", self.port, "type", "veth", "peer", "name", "eth0", "netns", name)
+        sh("ip", "link", "set", self.port, "master", "br0", "up")
+        for words in (("addr", "add", f"{self.address}/24", "dev", "eth0"), ("link", "set", "eth0", "up"),
+                      ("link", "set", "lo", "up")):
+            self.sh("ip", *words)
+
+    @property
+    def port(self):
+        return f"p-{self.name}"
+
+    @property
+    def prefix(self):
+        """Words before a command that is to run here."""
+        return ["nsenter", f"--net={self.path}"]
+
+    def sh(self, *words, **options):
+        return sh(*self.prefix, *words, **options)
+
+    def socket(self):
+        """A socket of this namespace, for a process of any."""
+        with open("/proc/thread-self/ns/net") as here, open(self.path) as there:
+            self._enter(there)
+            try:
+                return socket.socket()
+            finally:
+                self._enter(here)
+
+    @staticmethod
+    def _enter(file):
+        if libc.setns(file.fileno(), CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+
+    def unplug(self):
+        sh("ip", "link", "set", self.port, "down")
+
+    def plug(self):
+        sh("ip", "link", "set", self.port, "up")
+
+
+class Lab:
+    """The bridge, its hosts and the rules by which frames between them are dropped."""
+
+    def __init__(self):
+        self.hosts = {}
+        self.drops = []
+        if not os.path.ismount("/run"):
+            sh("mount", "-t", "tmpfs", "tmpfs", "/run")
+        os.makedirs("/run/netns", exist_ok=True)
+        sh("ip", "link", "set", "lo", "up")
+        sh("ip", "link", "add", "br0", "type", "bridge")
+        sh("ip", "link", "set", "br0", "up")
+        sh("nft", "-f", "-", input="table bridge faults {\n"
+           " chain forward { type filter hook forward priority 0; policy accept; }\n}\n")
+
+    def host(self, name):
+        if name not in self.hosts:
+            self.hosts[name] = Host(self, name, len(self.hosts) + 2)
+        return self.hosts[name]
+
+    # --- what gets lost ---
+
+    def _apply(self):
+        rules = "".join(f"add rule bridge faults forward {rule} drop\n" for rule in self.drops)
+        sh("nft", "-f", "-", input="flush chain bridge faults forward\n" + rules)
+
+    def drop(self, rule):
+        """Frames that an nft rule fits are lost from now on: 'tcp flags fin'."""
+        self.drops.append(rule)
+        self._apply()
+        return rule
+
+    def restore(self, rule):
+        self.drops.remove(rule)
+        self._apply()
+
+    def one_way(self, a, b):
+        return self.drop(f"ip saddr {self.hosts[a].address} ip daddr {self.hosts[b].address}")
+
+    def cut(self, a, b):
+        """Nothing passes between two hosts; heal() takes it back."""
+        return [self.one_way(a, b), self.one_way(b, a)]
+
+    def heal(self, rules=None):
+        for rule in list(self.drops) if rules is None else rules:
+            self.restore(rule)
+
+    def close(self):
+        for host in self.hosts.values():
+            sh("ip", "link", "del", host.port, check=False)
+            sh("ip", "netns", "del", host.name, check=False)
+        self.hosts.clear()
+        sh("ip", "link", "del", "br0", check=False)
+        sh("nft", "delete", "table", "bridge", "faults", check=False)

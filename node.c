@@ -51,7 +51,7 @@ static void on_fenced(const char *name, uint64_t our_epoch, const struct cluster
     ingest_fenced(n->ingest, name, our_epoch, owner);
 }
 
-static void ignore_kicked(bool found, void *arg)
+static void ignore_answer(bool yes, void *arg)
 {
 }
 
@@ -59,7 +59,9 @@ static void on_request(const char *verb, const char *name, void *arg)
 {
     struct node *n = node_of(arg);
     if (strcmp(verb, "kick") == 0)
-        ingest_kick(n->ingest, cluster_worker(n->cluster), name, CLOSE_KICKED, ignore_kicked, NULL);
+        ingest_kick(n->ingest, cluster_worker(n->cluster), name, CLOSE_KICKED, ignore_answer, NULL);
+    else if (strcmp(verb, "drain") == 0)
+        node_set_drain(n, cluster_worker(n->cluster), true, ignore_answer, NULL);
 }
 
 static void fill_load(struct cluster_load *load, void *arg)
@@ -92,6 +94,12 @@ static const struct api_listen *api_get_listen(void *node)
 static bool api_is_draining(void *node)
 {
     return atomic_load(&node_of(node)->draining);
+}
+
+static void api_drain(void *node, struct worker *caller, bool on, void (*done)(bool ok, void *arg),
+                      void *arg)
+{
+    node_set_drain(node_of(node), caller, on, done, arg);
 }
 
 static int64_t api_viewers(void *node)
@@ -312,6 +320,7 @@ static void build_api(struct node *n)
                                            .node = n,
                                            .listen = api_get_listen,
                                            .is_draining = api_is_draining,
+                                           .drain = api_drain,
                                            .viewers = api_viewers,
                                            .kick = api_kick});
 }

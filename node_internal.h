@@ -49,6 +49,7 @@ struct node {
 
     struct config *reloaded; /* what SIGHUP has put in the place of `config` on the workers */
     atomic_bool draining;
+    bool ending;       /* nothing takes the draining back; worker 0's */
     bool stop_now;     /* a second signal has come */
     atomic_bool fatal; /* the directory refused us or our settings: EXIT_CONFIG */
     pthread_mutex_t mutex;
@@ -59,6 +60,10 @@ struct node {
 /* Runs a step on every worker and waits until all have, at most until the deadline (clock_us). */
 void node_on_workers(struct node *n, void (*run)(struct node *n, struct worker *w),
                      int64_t deadline_us);
+/* Begins going out of service, or comes back; from any thread, one after the other.  done(ok) on
+ * caller: ok is false when the process is ending. */
+void node_set_drain(struct node *n, struct worker *caller, bool on,
+                    void (*done)(bool ok, void *arg), void *arg);
 /* Tells everybody to go and waits until they have, at most node.drain_s, or until a second signal.
  */
 void node_drain(struct node *n);

@@ -196,17 +196,6 @@ void audience_greet(struct audience *a)
         timer_set_ms(&a->sweep, wait_ms < AUDIENCE_SWEEP_MS ? wait_ms : AUDIENCE_SWEEP_MS);
 }
 
-static void drain_viewer(struct viewer *v)
-{
-    viewer_end(v, CLOSE_DRAIN);
-}
-
-void audience_drain(struct audience *a)
-{
-    each_of(&a->newcomers, drain_viewer);
-    each_of(&a->viewers, drain_viewer);
-}
-
 int64_t audience_bitrate_bps(const struct audience *a)
 {
     return a->reader.feed->bitrate_bps;

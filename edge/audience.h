@@ -21,8 +21,11 @@ struct edge *edge_new(struct workers *g, struct hub *hub);
 void edge_free(struct edge **ep);
 /* Players of all workers now; any thread. */
 int64_t edge_viewers(const struct edge *e);
-/* Refuses new players and ends this worker's with DRAIN. */
-void edge_drain(struct edge *e, struct worker *w);
+/* Refuses new players on this worker and ends those it has with DRAIN, spread evenly over
+ * spread_ms: who comes back elsewhere does not come with all others. */
+void edge_drain(struct edge *e, struct worker *w, int64_t spread_ms);
+/* Takes players again; those that have not been ended stay. */
+void edge_undrain(struct edge *e, struct worker *w);
 
 /* True when a line about a player that comes or goes may be written now (log_limit_pass). */
 bool edge_may_log(struct edge *e, struct worker *w, bool opening, const struct log_id *id);
@@ -45,8 +48,8 @@ struct viewer_ops {
 
 /* One player, embedded in what serves it. */
 struct viewer {
-    struct list node;
-    struct audience *audience; /* NULL: not in one */
+    struct list node, local_node; /* of its audience; of its worker */
+    struct audience *audience;    /* NULL: not in one */
     const struct viewer_ops *ops;
     void *owner;
     struct cursor cursor;

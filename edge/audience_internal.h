@@ -18,6 +18,13 @@ struct edge_worker {
     struct map *audiences; /* by kind and name */
     struct wire_cache cache;
     struct log_limit open_limit, close_limit;
+    struct list viewers; /* all of this worker, the oldest first */
+    int64_t viewer_count;
+
+    bool draining;
+    struct timer drain;
+    int64_t drain_us, drain_by_us; /* how long it takes; when (clock_us) nobody is left */
+    int64_t drain_count;           /* viewers when it began */
 };
 
 struct edge {
@@ -25,7 +32,6 @@ struct edge {
     struct hub *hub;
     struct edge_worker *local;
     atomic_int_least64_t viewers;
-    atomic_bool draining;
 };
 
 struct audience {
@@ -49,8 +55,6 @@ struct audience *audience_get(struct edge *e, struct worker *w, const char *name
                               enum wire_kind kind);
 /* A newcomer is in its list: looks at it at the end of this turn, and when its time is up. */
 void audience_greet(struct audience *a);
-/* Ends every player of the audience. */
-void audience_drain(struct audience *a);
 
 /* Sends what the socket takes.  The player may have left when it returns. */
 void viewer_pump(struct viewer *v);

@@ -6,14 +6,22 @@
 
 #include <stdlib.h>
 
+#define DRAIN_LOOK_MS 50 /* how often players are told to go while a drain is under way */
+
+static void on_drain_time(void *arg);
+
 struct edge *edge_new(struct workers *g, struct hub *hub)
 {
     struct edge *e = xcalloc(1, sizeof *e);
     e->group = g;
     e->hub = hub;
     e->local = xcalloc((size_t)g->count, sizeof e->local[0]);
-    for (int i = 0; i < g->count; i++)
-        e->local[i].audiences = map_new();
+    for (int i = 0; i < g->count; i++) {
+        struct edge_worker *local = &e->local[i];
+        local->audiences = map_new();
+        list_init(&local->viewers);
+        timer_init(&local->drain, &g->workers[i], "edge.drain", on_drain_time, local);
+    }
     return e;
 }
 
@@ -27,6 +35,7 @@ void edge_free(struct edge **ep)
         must(map_count(e->local[i].audiences) == 0);
         map_free(&e->local[i].audiences);
         wire_cache_fini(&e->local[i].cache);
+        timer_fini(&e->local[i].drain);
     }
     free(e->local);
     free(e);
@@ -47,13 +56,31 @@ int64_t edge_viewers(const struct edge *e)
     return atomic_load_explicit(&e->viewers, memory_order_relaxed);
 }
 
-static void drain_one(const char *key, void *value, void *arg)
+/* As many may stay as are due later: those that came first go first. */
+static void on_drain_time(void *arg)
 {
-    audience_drain(OBJ_CAST(struct audience, value, AUDIENCE_MAGIC));
+    struct edge_worker *local = arg;
+    int64_t left_us = local->drain_by_us - clock_us();
+    int64_t stay = left_us > 0 ? local->drain_count * left_us / local->drain_us : 0;
+    while (local->viewer_count > stay)
+        viewer_end(LIST_FIRST(&local->viewers, struct viewer, local_node), CLOSE_DRAIN);
+    if (local->viewer_count > 0)
+        timer_set_ms(&local->drain, DRAIN_LOOK_MS);
 }
 
-void edge_drain(struct edge *e, struct worker *w)
+void edge_drain(struct edge *e, struct worker *w, int64_t spread_ms)
 {
-    atomic_store(&e->draining, true);
-    map_each(e->local[w->index].audiences, drain_one, NULL);
+    struct edge_worker *local = &e->local[w->index];
+    local->draining = true;
+    local->drain_count = local->viewer_count;
+    local->drain_us = spread_ms * 1000;
+    local->drain_by_us = clock_us() + local->drain_us;
+    on_drain_time(local);
+}
+
+void edge_undrain(struct edge *e, struct worker *w)
+{
+    struct edge_worker *local = &e->local[w->index];
+    local->draining = false;
+    timer_stop(&local->drain);
 }

@@ -29,7 +29,10 @@ static void viewer_remove(struct viewer *v)
 {
     struct audience *a = v->audience;
     v->audience = NULL;
+    struct edge_worker *local = &a->edge->local[a->worker->index];
     list_remove(&v->node);
+    list_remove(&v->local_node);
+    local->viewer_count--;
     cursor_fini(&v->cursor);
     a->count--;
     a->reader.feed->viewers[viewer_kind_of(a->kind)]--;
@@ -206,8 +209,9 @@ void viewer_finish(struct viewer *v, enum close_reason why)
 int viewer_join(struct edge *e, struct worker *w, const char *name, enum wire_kind kind,
                 struct viewer *v)
 {
+    struct edge_worker *local = &e->local[w->index];
     int64_t max = w->config->viewer.max;
-    if (atomic_load_explicit(&e->draining, memory_order_relaxed))
+    if (local->draining)
         return ERR_CLOSED;
     if (atomic_fetch_add_explicit(&e->viewers, 1, memory_order_relaxed) >= max && max > 0) {
         atomic_fetch_sub_explicit(&e->viewers, 1, memory_order_relaxed);
@@ -217,6 +221,8 @@ int viewer_join(struct edge *e, struct worker *w, const char *name, enum wire_ki
     v->audience = a;
     v->joined_us = clock_us();
     list_append(&a->newcomers, &v->node);
+    list_append(&local->viewers, &v->local_node);
+    local->viewer_count++;
     a->count++;
     a->reader.feed->viewers[viewer_kind_of(kind)]++;
     METRIC_INC(*gauge_of(a));

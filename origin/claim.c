@@ -150,7 +150,8 @@ void claim_end(struct claim *cl, const struct claim_end *end)
 static void lose(struct claim *cl)
 {
     struct claims *t = cl->table;
-    if (!is_shown(cl)) {
+    /* It does not come back to a node that takes no publishers. */
+    if (t->draining || !is_shown(cl)) {
         claim_end(cl, &(struct claim_end){CLOSE_SOURCE_LOST, "lost", false});
         return;
     }

@@ -4,6 +4,7 @@
 #include "origin/publisher.h"
 
 #include "base/map.h"
+#include "core/timer.h"
 
 /*
  * Who fills the streams of one home worker: one claim per name, from the first publisher that asks
@@ -76,6 +77,7 @@ struct claims {
     struct map *by_name;    /* struct claim */
     struct list contenders; /* from claims_enter() to contender_leave() */
     struct list drains;     /* struct claims_drained, waiting */
+    struct timer grace;     /* of a drain: publishers that are still there are ended */
     bool draining;
 };
 void claims_init(struct claims *t, struct worker *w, struct hub *hub, struct cluster *cluster);
@@ -98,16 +100,20 @@ bool claims_kick(struct claims *t, const char *name, enum close_reason why);
 /* The cluster has given the name to a higher owner: as above, but readers are held for the new one,
  * and nothing is released. */
 void claims_fenced(struct claims *t, const char *name, uint64_t epoch);
-/* True when no live publisher of the name is here (any more). */
+/* True when no live publisher of the name is here (any more), or none that will stay. */
 bool claims_yields(struct claims *t, const char *name);
 
-/* Refuses new publishers from now on and ends the present ones; readers are held, for the publisher
- * may go to another node.  on_empty once no claim is left, maybe from inside the call. */
+/* Refuses new publishers from now on, and ends the present ones that are still there after
+ * grace_ms; readers are held, for the publisher may go to another node, to which every name is
+ * yielded.  Harmless when it has been called before. */
+void claims_drain(struct claims *t, int64_t grace_ms);
+void claims_undrain(struct claims *t);
+
+/* on_empty once no claim is left, maybe from inside the call. */
 struct claims_drained {
     struct list node;
     void (*on_empty)(struct claims_drained *d);
 };
-void claims_drain(struct claims *t, struct claims_drained *d);
-void claims_undrain(struct claims *t);
+void claims_await_empty(struct claims *t, struct claims_drained *d);
 
 #endif

@@ -5,11 +5,14 @@
 #include "base/obj.h"
 #include "core/clock.h"
 
+static void on_grace_over(void *arg);
+
 void claims_init(struct claims *t, struct worker *w, struct hub *hub, struct cluster *cluster)
 {
     *t = (struct claims){.worker = w, .hub = hub, .cluster = cluster, .by_name = map_new()};
     list_init(&t->contenders);
     list_init(&t->drains);
+    timer_init(&t->grace, w, "claims.grace", on_grace_over, t);
 }
 
 static void free_claim(const char *name, void *value, void *arg)
@@ -23,6 +26,7 @@ void claims_fini(struct claims *t)
     must(list_empty(&t->contenders) && list_empty(&t->drains));
     map_each(t->by_name, free_claim, NULL);
     map_free(&t->by_name);
+    timer_fini(&t->grace);
 }
 
 static struct claim *find(const struct claims *t, const char *name)
@@ -84,7 +88,9 @@ void claims_fenced(struct claims *t, const char *name, uint64_t epoch)
 bool claims_yields(struct claims *t, const char *name)
 {
     const struct claim *cl = find(t, name);
-    return cl == NULL || cl->owner == NULL || claim_is_silent(cl, clock_us());
+    if (t->draining || cl == NULL || cl->owner == NULL)
+        return true;
+    return claim_is_silent(cl, clock_us());
 }
 
 /* --- drain --- */
@@ -100,26 +106,59 @@ void claims_tell_drained(struct claims *t)
     }
 }
 
-static void drain_claim(const char *name, void *value, void *arg)
+static const struct claim_end drained = {CLOSE_DRAIN, "drain", false};
+
+static void refuse_waiting(struct claim *cl)
 {
-    struct claim *cl = OBJ_CAST(struct claim, value, CLAIM_MAGIC);
     struct contender *c;
     while ((c = LIST_FIRST(&cl->waiting, struct contender, wait)) != NULL)
         contest_refuse(c, CLOSE_DRAIN);
-    if (!end_claim(cl, &(struct claim_end){CLOSE_DRAIN, "drain", false}))
+}
+
+/* Whoever has the name may stay for now; a name that only waits for its publisher is let go. */
+static void begin_drain(const char *name, void *value, void *arg)
+{
+    struct claim *cl = OBJ_CAST(struct claim, value, CLAIM_MAGIC);
+    refuse_waiting(cl);
+    if (cl->state == CLAIM_LOST)
+        end_claim(cl, &drained);
+    else
         claim_settle(cl);
 }
 
-void claims_drain(struct claims *t, struct claims_drained *d)
+static void drain_claim(const char *name, void *value, void *arg)
+{
+    end_claim(OBJ_CAST(struct claim, value, CLAIM_MAGIC), &drained);
+}
+
+static void on_grace_over(void *arg)
+{
+    struct claims *t = arg;
+    map_each(t->by_name, drain_claim, NULL);
+}
+
+void claims_drain(struct claims *t, int64_t grace_ms)
 {
     must(worker_is_current(t->worker));
+    if (t->draining)
+        return;
     t->draining = true;
-    list_append(&t->drains, &d->node);
-    map_each(t->by_name, drain_claim, NULL);
-    claims_tell_drained(t);
+    map_each(t->by_name, begin_drain, NULL);
+    if (grace_ms > 0)
+        timer_set_ms(&t->grace, grace_ms);
+    else
+        on_grace_over(t);
 }
 
 void claims_undrain(struct claims *t)
 {
     t->draining = false;
+    timer_stop(&t->grace);
+}
+
+void claims_await_empty(struct claims *t, struct claims_drained *d)
+{
+    must(worker_is_current(t->worker));
+    list_append(&t->drains, &d->node);
+    claims_tell_drained(t);
 }

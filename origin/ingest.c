@@ -151,13 +151,13 @@ static void on_empty(struct claims_drained *drained)
         worker_post(d->back, &d->m);
 }
 
-static void run_drain(struct message *m)
+static void run_await(struct message *m)
 {
     struct drain_part *part = container_of(m, struct drain_part, m);
-    claims_drain(part->table, &part->drained);
+    claims_await_empty(part->table, &part->drained);
 }
 
-void ingest_drain(struct ingest *i, void (*done)(void *arg), void *arg)
+void ingest_await_empty(struct ingest *i, void (*done)(void *arg), void *arg)
 {
     int count = i->group->count;
     struct drain *d = xcalloc(1, sizeof *d + (size_t)count * sizeof d->parts[0]);
@@ -169,7 +169,7 @@ void ingest_drain(struct ingest *i, void (*done)(void *arg), void *arg)
     for (int k = 0; k < count; k++) {
         struct drain_part *part = &d->parts[k];
         *part = (struct drain_part){
-            .m.run = run_drain, .drained.on_empty = on_empty, .table = &i->tables[k], .drain = d};
+            .m.run = run_await, .drained.on_empty = on_empty, .table = &i->tables[k], .drain = d};
         list_init(&part->drained.node);
     }
     /* The last part may finish, and free it all, once it is posted. */
@@ -177,26 +177,14 @@ void ingest_drain(struct ingest *i, void (*done)(void *arg), void *arg)
         worker_post(&i->group->workers[k], &d->parts[k].m);
 }
 
-struct undrain {
-    struct message m;
-    struct claims *table;
-};
-
-static void run_undrain(struct message *m)
+void ingest_drain(struct ingest *i, struct worker *w, int64_t grace_ms)
 {
-    struct undrain *u = container_of(m, struct undrain, m);
-    claims_undrain(u->table);
-    free(u);
+    claims_drain(ingest_table(i, w), grace_ms);
 }
 
-void ingest_undrain(struct ingest *i)
+void ingest_undrain(struct ingest *i, struct worker *w)
 {
-    for (int k = 0; k < i->group->count; k++) {
-        struct undrain *u = xcalloc(1, sizeof *u);
-        u->m.run = run_undrain;
-        u->table = &i->tables[k];
-        worker_post(&i->group->workers[k], &u->m);
-    }
+    claims_undrain(ingest_table(i, w));
 }
 
 /* --- the end --- */

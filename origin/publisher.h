@@ -37,11 +37,13 @@ void ingest_fenced(struct ingest *i, const char *name, uint64_t our_epoch,
 /* Ends the local publisher of the name; from any worker.  done(found) on `caller`. */
 void ingest_kick(struct ingest *i, struct worker *caller, const char *name, enum close_reason why,
                  void (*done)(bool found, void *arg), void *arg);
-/* No new publishers; ends the present ones with DRAIN (claims released).  Any thread; `done` on
- * worker 0 when the last claim of the node is gone. */
-void ingest_drain(struct ingest *i, void (*done)(void *arg), void *arg);
-/* Takes publishers again.  Any thread. */
-void ingest_undrain(struct ingest *i);
+/* No new publishers for streams at home on w; ends the present ones with DRAIN (claims released)
+ * after grace_ms, in which they may go by themselves.  On w. */
+void ingest_drain(struct ingest *i, struct worker *w, int64_t grace_ms);
+/* Takes publishers again.  On w. */
+void ingest_undrain(struct ingest *i, struct worker *w);
+/* `done` on worker 0 when no claim is left on the node.  Any thread. */
+void ingest_await_empty(struct ingest *i, void (*done)(void *arg), void *arg);
 
 /* Called on the connection's worker, never from inside publisher_open or publisher_push. */
 struct publisher_ops {

@@ -29,6 +29,7 @@
 
 struct flow {
     uint32_t magic;
+    struct list node; /* of the server's flows on this worker */
     struct relay_server *server;
     struct http_exchange *x;
     struct worker *worker;
@@ -61,6 +62,7 @@ static void flow_free(struct flow *w)
         feed_leave(&w->reader);
     }
     METRIC_ADD(w->worker->metrics.relays, -1);
+    list_remove(&w->node);
     timer_fini(&w->timer);
     task_cancel(&w->more);
     buf_fini(&w->control);
@@ -363,18 +365,74 @@ static void on_timer(void *arg)
         flush(w);
 }
 
+/* What has been appended still goes out. */
+static void end_soon(struct flow *w, enum close_reason why)
+{
+    if (w->ending)
+        return;
+    w->ending = true;
+    w->why = why;
+    w->end_by_us = clock_us() + FLOW_END_MS * 1000;
+}
+
+/* The process will end, and others have what this flow sends. */
+static bool must_leave(const struct flow *w)
+{
+    const struct run *run = log_newest(w->reader.feed->log);
+    return w->server->locals[w->worker->index].leaving && (run == NULL || run->origin != NULL);
+}
+
 static void on_change(struct feed_reader *r)
 {
     struct flow *w = container_of(r, struct flow, reader);
-    if (r->feed->state == FEED_ENDED && !w->ending) {
-        w->ending = true;
-        w->why = r->feed->why;
-        w->end_by_us = clock_us() + FLOW_END_MS * 1000;
-    }
+    bool leave = must_leave(w);
+    if (r->feed->state == FEED_ENDED)
+        end_soon(w, r->feed->why);
+    else if (leave)
+        end_soon(w, CLOSE_DRAIN);
     if (w->started)
         flush(w);
+    else if (leave)
+        refuse(w, 503, "draining", "this node is going out of service");
     else
         try_start(w, false);
+}
+
+/* Calls fn for each flow there was when it began; fn may free the one it got. */
+static void each_flow(struct list *flows, void (*fn)(struct flow *w))
+{
+    struct list walk = LIST_INIT(walk);
+    struct flow *w;
+    list_splice(&walk, flows);
+    while ((w = LIST_FIRST(&walk, struct flow, node)) != NULL) {
+        list_remove(&w->node);
+        list_append(flows, &w->node);
+        fn(w);
+    }
+}
+
+static void look_again(struct flow *w)
+{
+    on_change(&w->reader);
+}
+
+void relay_server_leave(struct relay_server *s, struct worker *w)
+{
+    s->locals[w->index].leaving = true;
+    each_flow(&s->locals[w->index].flows, look_again);
+}
+
+static void drain_flow(struct flow *w)
+{
+    if (w->started)
+        end_with(w, CLOSE_DRAIN);
+    else
+        refuse(w, 503, "draining", "this node is going out of service");
+}
+
+void relay_server_drain(struct relay_server *s, struct worker *w)
+{
+    each_flow(&s->locals[w->index].flows, drain_flow);
 }
 
 static void on_feed_end(struct feed_reader *r, enum close_reason why)
@@ -394,6 +452,7 @@ void relay_flow_open(struct relay_server *s, struct http_exchange *x, const stru
     w->reader.ops = &reader_ops;
     w->log = (struct log_id){"relay", w->worker->index, log_new_id()};
     w->q = *q;
+    list_append(&s->locals[w->worker->index].flows, &w->node);
     timer_init(&w->timer, w->worker, "relay.flow", on_timer, w);
     task_init(&w->more, on_more, w);
     buf_init(&w->control, FLOW_CONTROL_MAX);

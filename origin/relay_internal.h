@@ -11,6 +11,10 @@
  */
 struct relay_server {
     struct relay_options o;
+    struct relay_local {
+        struct list flows;
+        bool leaving;
+    } locals[WORKERS_MAX]; /* by worker, touched by it only */
 };
 
 /* A GET of a log, read and admitted. */

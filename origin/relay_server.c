@@ -18,6 +18,8 @@ struct relay_server *relay_server_new(const struct relay_options *o)
 {
     struct relay_server *s = xcalloc(1, sizeof *s);
     s->o = *o;
+    for (size_t i = 0; i < WORKERS_MAX; i++)
+        list_init(&s->locals[i].flows);
     return s;
 }
 

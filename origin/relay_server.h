@@ -44,6 +44,15 @@ void relay_server_free(struct relay_server **sp);
 bool relay_server_admit(struct relay_server *s, struct http_exchange *x,
                         const struct http_request *req, struct relay_sender *sender);
 
+/*
+ * The process will end.  The runs that began here stay to be had until another node's have taken
+ * their place or relay_server_drain() is called; what is pulled is had elsewhere: its flows end
+ * with DRAIN, and new ones are refused.  On w, for the flows of w.
+ */
+void relay_server_leave(struct relay_server *s, struct worker *w);
+/* Ends all flows of w with DRAIN; on w. */
+void relay_server_drain(struct relay_server *s, struct worker *w);
+
 /* The routes above, to be put with others into an HTTP server's table. */
 #define RELAY_ROUTES 3
 void relay_server_routes(struct relay_server *s, struct http_route out[RELAY_ROUTES]);

@@ -123,6 +123,8 @@ static const struct http_route public_routes[] = {READ_ROUTES};
 static const struct http_route admin_routes[] = {
     READ_ROUTES,
     {.method = "DELETE", .pattern = "/api/v1/streams/*/*", .handle = api_delete_stream},
+    {.method = "POST", .pattern = "/api/v1/drain", .handle = api_post_drain},
+    {.method = "DELETE", .pattern = "/api/v1/drain", .handle = api_delete_drain},
     {.method = "GET", .pattern = "/metrics", .handle = api_get_metrics},
 };
 

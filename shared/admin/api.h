@@ -31,6 +31,10 @@ struct api_options {
     void *node; /* given to the functions below, which any worker may call */
     const struct api_listen *(*listen)(void *node);
     bool (*is_draining)(void *node);
+    /* Begins or ends going out of service; done(ok) on caller, once: ok is false when the process
+     * is ending and nothing can stop that. */
+    void (*drain)(void *node, struct worker *caller, bool on, void (*done)(bool ok, void *arg),
+                  void *arg);
     int64_t (*viewers)(void *node);
     /* Ends the local publisher of the name, as a kick; done(found) on caller, once. */
     void (*kick)(void *node, struct worker *caller, const char *name,
@@ -48,9 +52,9 @@ void api_set_cluster(struct api *a, struct cluster *c);
  * The route tables, for three http_servers; each route's handler gets the struct api as arg.  The
  * caller appends its own routes (players, relay) to a table of its own and copies these in.
  *   public: GET /api/v1/…, /healthz, /readyz
- *   admin:  the same, DELETE /api/v1/streams/APP/STREAM, /metrics; a bearer token when admin.token
- * is set cluster: GET /cluster/v1/streams: this node's streams for ?scope=cluster of another
- * (signed)
+ *   admin:  the same, DELETE /api/v1/streams/APP/STREAM, POST and DELETE /api/v1/drain, /metrics; a
+ * bearer token when admin.token is set cluster: GET /cluster/v1/streams: this node's streams for
+ * ?scope=cluster of another (signed)
  */
 const struct http_route *api_public_routes(size_t *count);
 const struct http_route *api_admin_routes(size_t *count);

@@ -10,7 +10,7 @@
 /*
  * api.c has the routes and the token, api_gather.c asks the workers, api_rows.c writes what they
  * said as JSON; the others answer: api_node.c, api_streams.c, api_scope.c (the whole cluster,
- * merged by api_scope_merge.c), api_kick.c, api_health.c.
+ * merged by api_scope_merge.c), api_kick.c, api_drain.c, api_health.c.
  */
 #define API_MAGIC         0x61706920U
 #define API_REQUEST_MAGIC 0x61707271U
@@ -99,6 +99,8 @@ void api_get_nodes(struct http_exchange *x, const struct http_request *req, void
 void api_get_streams(struct http_exchange *x, const struct http_request *req, void *arg);
 void api_get_stream(struct http_exchange *x, const struct http_request *req, void *arg);
 void api_delete_stream(struct http_exchange *x, const struct http_request *req, void *arg);
+void api_post_drain(struct http_exchange *x, const struct http_request *req, void *arg);
+void api_delete_drain(struct http_exchange *x, const struct http_request *req, void *arg);
 void api_get_healthz(struct http_exchange *x, const struct http_request *req, void *arg);
 void api_get_readyz(struct http_exchange *x, const struct http_request *req, void *arg);
 void api_get_metrics(struct http_exchange *x, const struct http_request *req, void *arg);

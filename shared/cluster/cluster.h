@@ -151,6 +151,8 @@ void cluster_watch(struct cluster *c, const char *name);
 void cluster_unwatch(struct cluster *c, const char *name);
 /* An owner learned from a relay answer. */
 void cluster_learn(struct cluster *c, const char *name, const struct cluster_owner *owner);
+/* What fill_load says of draining has changed: others are told now, not with the next heartbeat. */
+void cluster_self_changed(struct cluster *c);
 /* True while the directory answers. */
 bool cluster_is_up(const struct cluster *c);
 

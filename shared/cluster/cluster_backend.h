@@ -29,6 +29,9 @@ struct cluster_backend {
     void (*lookup)(void *state, const char *name, struct cluster_request *r);
     void (*watch)(void *state, const char *name, bool on);
     void (*nodes)(void *state, struct cluster_request *r);
+    /* The row of this node has changed (cluster_backend_self_node); NULL: the next heartbeat says
+     * it. */
+    void (*self_changed)(void *state);
     /* NULL when the backend has no way to. */
     void (*send)(void *state, const char *node, const char *verb, const char *name);
     /* on_closed within a second; afterwards no request is waiting. */

@@ -90,6 +90,19 @@ void cluster_backend_self_node(struct cluster *c, struct cluster_node *out)
         slice_copy(slice_text(config->node.zone), out->zone, sizeof out->zone);
 }
 
+static void run_self_changed(struct cluster_request *r)
+{
+    struct cluster *c = r->cluster;
+    if (!c->closing && c->backend->self_changed != NULL)
+        c->backend->self_changed(c->state);
+    cluster_request_free(&r);
+}
+
+void cluster_self_changed(struct cluster *c)
+{
+    cluster_request_send(cluster_request_new(c, NULL, run_self_changed));
+}
+
 static bool has_self(const struct cluster *c, const struct cluster_node *nodes, size_t count)
 {
     for (size_t i = 0; i < count; i++)

@@ -290,6 +290,7 @@ const struct cluster_backend cluster_backend_redis = {
     .lookup = redis_lookup,
     .watch = redis_watch,
     .nodes = redis_nodes,
+    .self_changed = redis_self_changed,
     .send = redis_send_request,
     .close = redis_close,
     .stop = redis_stop,

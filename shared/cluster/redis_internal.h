@@ -110,6 +110,7 @@ void redis_on_heartbeat_time(void *arg);
 void redis_heartbeat(struct redis *r);
 void redis_read_nodes(struct redis *r, struct cluster_request *request);
 void redis_nodes(void *state, struct cluster_request *request);
+void redis_self_changed(void *state);
 void redis_send_request(void *state, const char *node, const char *verb, const char *name);
 /* Tells the others that this node came, drains or goes; `then` runs when it is on its way. */
 void redis_announce(struct redis *r, const char *t, redis_done *then);

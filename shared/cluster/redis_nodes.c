@@ -104,9 +104,16 @@ static void write_node(struct redis *r)
     redis_send(r, &a, on_listed, r);
 
     bool draining = strcmp(n.state, "drain") == 0;
-    if (draining && !r->draining)
+    if (draining != r->draining)
         redis_announce(r, "drain", NULL);
     r->draining = draining;
+}
+
+void redis_self_changed(void *state)
+{
+    struct redis *r = OBJ_CAST(struct redis, state, REDIS_MAGIC);
+    if (redis_conn_is_up(r->cmd))
+        write_node(r);
 }
 
 static void read_version(struct redis *r)

@@ -174,6 +174,23 @@ void rtmp_session_play_resumed(struct rtmp_session *s)
     rtmp_reply_send(&r);
 }
 
+/* Enhanced RTMP v2, Reconnect: on the connection, not on its stream. */
+void rtmp_session_ask_reconnect(struct rtmp_session *s)
+{
+    struct rtmp_reply r;
+    if (s->closing || s->asked || (s->phase & PHASE_CONNECTED) == 0 ||
+        (s->request.caps_ex & RTMP_CAP_RECONNECT) == 0)
+        return;
+    s->asked = true;
+    rtmp_reply_init(&r, s);
+    rtmp_reply_begin(&r, "onStatus", 0);
+    amf0_write_null(&r.body);
+    rtmp_reply_info(&r, "status", "NetConnection.Connect.ReconnectRequest",
+                    "This node is going out of service: connect again.");
+    rtmp_reply_end(&r, 0);
+    rtmp_reply_send(&r);
+}
+
 /* ---- refusing and ending ---- */
 
 struct refusal {

@@ -69,6 +69,13 @@ void rtmp_server_accept(struct worker *w, struct io *io, void *server)
     rtmp_session_new(OBJ_CAST(struct rtmp_server, server, RTMP_SERVER_MAGIC), w, io);
 }
 
+void rtmp_server_ask_reconnect(struct rtmp_server *server, struct worker *w)
+{
+    struct rtmp_session *s;
+    LIST_EACH (s, &server->shards[w->index]->sessions, node)
+        rtmp_session_ask_reconnect(s);
+}
+
 void rtmp_server_drain(struct rtmp_server *server, struct worker *w)
 {
     struct rtmp_session *s;

@@ -119,7 +119,7 @@ void rtmp_session_end_stream(struct rtmp_session *s)
     s->ended_why = s->phase == PHASE_PUBLISH ? CLOSE_UNPUBLISHED : CLOSE_FINISHED;
     s->ended = true;
     tell_input_end(s);
-    close_handler(s, s->ended_why, true);
+    close_handler(s, s->ended_why, !s->asked);
     if (s->closing)
         return;
     if (s->mid_message) {

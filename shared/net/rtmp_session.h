@@ -55,8 +55,9 @@ struct rtmp_handler {
     void (*on_receive)(void *h, bool audio, bool video);
     /* Play: the socket takes bytes again after rtmp_session_writev() took less. */
     void (*on_writable)(void *h);
-    /* clean: FCUnpublish, deleteStream or closeStream came before; the connection may go on to
-     * another stream afterwards (then why is UNPUBLISHED or FINISHED). */
+    /* clean: FCUnpublish, deleteStream or closeStream came before (from a client that was not asked
+     * to connect again: it goes on elsewhere); the connection may go on to another stream
+     * afterwards (then why is UNPUBLISHED or FINISHED). */
     void (*on_close)(void *h, enum close_reason why, bool clean);
 };
 
@@ -74,6 +75,9 @@ struct rtmp_server *rtmp_server_new(struct workers *g, const struct rtmp_server_
 void rtmp_server_free(struct rtmp_server **sp);
 /* Shape of an accept_handler, with the server as arg. */
 void rtmp_server_accept(struct worker *w, struct io *io, void *server);
+/* Asks this worker's clients that know how to (RTMP_CAP_RECONNECT) to connect again, by which they
+ * come to another node. */
+void rtmp_server_ask_reconnect(struct rtmp_server *s, struct worker *w);
 /* Ends this worker's sessions with DRAIN, telling the clients. */
 void rtmp_server_drain(struct rtmp_server *s, struct worker *w);
 

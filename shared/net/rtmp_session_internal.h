@@ -73,6 +73,7 @@ struct rtmp_session {
     bool delivered;     /* on_message was called since on_input_end */
     bool ended;         /* a stream ended cleanly on this connection, with `ended_why` */
     bool mid_message;   /* the handler's bytes stop inside a message */
+    bool asked;         /* to connect again */
     bool paused;
     bool closing;
 };
@@ -93,6 +94,8 @@ void rtmp_session_fail(struct rtmp_session *s, int error);
 /* The end of what was published or played while the connection stays; why is UNPUBLISHED or
  * FINISHED. */
 void rtmp_session_end_stream(struct rtmp_session *s);
+/* Asks the client to connect again, if it knows how to. */
+void rtmp_session_ask_reconnect(struct rtmp_session *s);
 /* Queues an answer, between two messages of the handler. */
 void rtmp_session_output(struct rtmp_session *s, struct slice bytes);
 

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#define CAPS_OFFERED   (RTMP_CAP_MULTITRACK | RTMP_CAP_MODEX | RTMP_CAP_NANO)
+#define CAPS_OFFERED   (RTMP_CAP_RECONNECT | RTMP_CAP_MULTITRACK | RTMP_CAP_MODEX | RTMP_CAP_NANO)
 #define FOURCC_FORWARD 4 /* CanForward of the codec maps */
 #define AMF3           3 /* objectEncoding */
 #define BAD_QUERY      "What follows the '?' is too long or has characters that are not allowed."

@@ -391,38 +391,6 @@ def test_drained_origin_leaves_redis(cluster, redis, events, feed):
 # --- going away and coming back ---
 
 
-def test_drained_origin_does_not_wait_for_edges(cluster, feed, play):
-    """Nobody publishes the stream again: the edge holds its viewers, and would hold its link, too."""
-    origin = cluster.start("origin", "o1", {"node.drain_s": 60, "stream.lost_ms": 60000})
-    edge = cluster.start("edge", "e1", {"stream.lost_ms": 60000})
-    edge.expect(r" upstream\.")
-    feed(origin, "live/cam1")
-    player = play(edge, "live/cam1")
-    player.wait_media(30)
-    assert origin.stop() == 0
-    assert not player.closed
-
-
-def test_origin_drains_and_publisher_moves(cluster, feed, play, play_flv):
-    """Viewers at an edge are held while the publisher goes to another origin; no connection is lost."""
-    a, b, edge = cluster.start("origin", "o1"), cluster.start("origin", "o2"), cluster.start("edge", "e1")
-    edge.expect(r" upstream\.")
-    first = feed(a, "live/cam1?token=a")
-    players = [play(edge, "live/cam1"), play_flv(edge, "live/cam1")]
-    for player in players:
-        player.wait_media(60)
-    a.signal(signal.SIGTERM)
-    first.connection.wait_closed()
-    second = feed(b, "live/cam1?token=a")
-    assert a.wait_exit() == 0
-    wait_for(lambda: len(second.sent) > 100, 10, "media of the second")
-    for player in players:
-        player.wait(lambda p=player: any(body == second.sent[90][2] for _, _, body in p.media[60:]), 10, "media of the second")
-        assert not player.closed
-        m.assert_forward(player.media)
-    assert "NetStream.Play.UnpublishNotify" not in players[0].statuses
-
-
 def test_edge_dies(cluster, feed, play):
     """The origin lets go of its relay; viewers that come back at once share one pull of the next edge."""
     origin, a, b = cluster.start("origin", "o1"), cluster.start("edge", "e1"), cluster.start("edge", "e2")

@@ -41,7 +41,7 @@ struct test_node {
     struct api_listen listen;
     struct http_server *http, *admin, *internal;
     struct listener_set *http_port, *admin_port, *internal_port;
-    atomic_bool draining;
+    atomic_bool draining, ending;
     atomic_int kicks;
 };
 
@@ -53,6 +53,16 @@ static inline const struct api_listen *node_listen(void *arg)
 static inline bool node_draining(void *arg)
 {
     return atomic_load(&((struct test_node *)arg)->draining);
+}
+
+static inline void node_drain(void *arg, struct worker *caller, bool on,
+                              void (*done)(bool ok, void *arg), void *done_arg)
+{
+    struct test_node *n = arg;
+    bool ok = on || !atomic_load(&n->ending);
+    if (ok)
+        atomic_store(&n->draining, on);
+    done(ok, done_arg);
 }
 
 static inline int64_t node_viewers(void *arg)
@@ -128,6 +138,7 @@ static inline void node_open(struct test_node *n, const char *id, const char *se
                                            .node = n,
                                            .listen = node_listen,
                                            .is_draining = node_draining,
+                                           .drain = node_drain,
                                            .viewers = node_viewers,
                                            .kick = node_kick});
     const struct http_route *routes = api_public_routes(&count);

@@ -271,6 +271,28 @@ static void health_says_whether_to_come(void **state)
     }
 }
 
+static void an_operator_drains(void **state)
+{
+    static const struct {
+        const char *method, *state;
+        int draining;
+    } rows[] = {
+        {"DELETE", "up", 0}, {"POST", "drain", 1}, {"POST", "drain", 1}, {"DELETE", "up", 0}};
+    struct test_node *n = *state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct answer a = ask_with(n->admin_port, rows[i].method, "/api/v1/drain", "");
+        assert_int_equal(a.status, 200);
+        assert_keys(a.json, "state publishers viewers");
+        assert_string_equal(text_at(a.json, "state"), rows[i].state);
+        assert_int_equal(number_at(a.json, "viewers"), 42);
+        assert_int_equal(atomic_load(&n->draining), rows[i].draining);
+        answer_free(&a);
+    }
+    atomic_store(&n->ending, true);
+    assert_refused(n->admin_port, "DELETE", "/api/v1/drain", 409, "ending");
+    assert_refused(n->http_port, "POST", "/api/v1/drain", 404, "not_found");
+}
+
 static void count_here(struct test_node *n, struct worker *w, void *arg)
 {
     METRIC_ADD(w->metrics.publish_total, 20 + w->index);
@@ -470,6 +492,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_public_port_changes_and_measures_nothing, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(health_says_whether_to_come, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_operator_drains, setup, teardown),
         cmocka_unit_test_setup_teardown(metrics_are_sums_over_the_workers, setup, teardown),
         cmocka_unit_test_setup_teardown(the_admin_port_wants_its_token, setup_token, teardown),
         cmocka_unit_test_setup_teardown(only_nodes_may_ask_the_cluster_route, setup, teardown),

@@ -354,11 +354,36 @@ static void a_node_takes_as_many_as_it_may(void **state)
                      ERR_TOO_MANY);
     viewer_leave(&w->players[0].viewer);
     join(w, 2);
-    edge_drain(w->edge, w->f.w);
+    edge_drain(w->edge, w->f.w, 0);
     assert_int_equal(w->players[1].why, CLOSE_DRAIN);
     assert_int_equal(w->players[2].why, CLOSE_DRAIN);
     assert_int_equal(viewer_join(w->edge, w->f.w, STREAM, WIRE_FLV, &w->players[0].viewer),
                      ERR_CLOSED);
+}
+
+static void players_go_one_after_the_other(void **state)
+{
+    struct world *w = *state;
+    publish(w, 1);
+    frames(w, 3);
+    for (int i = 0; i < 3; i++)
+        join(w, i);
+    int64_t start_us = clock_us();
+    edge_drain(w->edge, w->f.w, 300);
+    for (int i = 0; i < 3; i++) {
+        struct player *p = &w->players[i];
+        TURN_UNTIL(&w->f, p->ends == 1);
+        assert_int_equal(p->why, CLOSE_DRAIN);
+        assert_int_equal(edge_viewers(w->edge), 2 - i);
+        assert_true(clock_us() - start_us >= i * 100 * 1000);
+    }
+    edge_undrain(w->edge, w->f.w);
+    join(w, 0);
+    join(w, 1);
+    edge_drain(w->edge, w->f.w, 30000);
+    edge_undrain(w->edge, w->f.w);
+    join(w, 2);
+    assert_int_equal(w->players[1].ends, 1);
 }
 
 static void merging_follows_the_load(void **state)
@@ -390,6 +415,7 @@ int main(void)
         TEST(a_muted_kind_stays_away),
         TEST(a_paused_player_gets_nothing_until_it_goes_on),
         TEST(a_node_takes_as_many_as_it_may),
+        TEST(players_go_one_after_the_other),
         cmocka_unit_test(merging_follows_the_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -364,31 +364,64 @@ static void the_app_gives_a_query_when_the_stream_has_none(void **state)
     assert_string_equal(p->fake.told.text, "open live/cam ?token=app caps=0\n");
 }
 
-static void write_enhanced_connect(struct wr *w)
+static void write_enhanced_connect(struct wr *w, uint32_t caps)
 {
     amf0_write_text(w, "connect");
     amf0_write_number(w, 1);
     amf0_write_object(w);
     amf0_property_text(w, "app", "live");
     amf0_property_number(w, "objectEncoding", 3);
-    amf0_property_number(w, "capsEx", RTMP_CAP_MULTITRACK | RTMP_CAP_MODEX);
+    amf0_property_number(w, "capsEx", caps);
     amf0_write_end(w);
+}
+
+static void connect_enhanced(struct rtmp_pair *p, uint32_t caps)
+{
+    uint8_t body[512], bytes[1024];
+    struct wr b = wr_init(body, sizeof body), w = wr_init(bytes, sizeof bytes);
+    wr_u8(&b, 0); /* AMF3 commands have a format byte in front */
+    write_enhanced_connect(&b, caps);
+    struct rtmp_message m = {.type = RTMP_COMMAND_AMF3, .csid = 3, .body = wr_slice(&b)};
+    rtmp_chunk_write(&w, &m, CLIENT_CHUNK);
+    client_hello(&p->client);
+    send_all(p->client.fd, bytes, wr_len(&w));
 }
 
 static void enhanced_clients_are_recognised(void **state)
 {
     struct rtmp_pair *p = *state;
-    uint8_t body[512], bytes[1024];
-    struct wr b = wr_init(body, sizeof body), w = wr_init(bytes, sizeof bytes);
-    wr_u8(&b, 0); /* AMF3 commands have a format byte in front */
-    write_enhanced_connect(&b);
-    struct rtmp_message m = {.type = RTMP_COMMAND_AMF3, .csid = 3, .body = wr_slice(&b)};
-    rtmp_chunk_write(&w, &m, CLIENT_CHUNK);
-    client_hello(&p->client);
-    send_all(p->client.fd, bytes, wr_len(&w));
+    connect_enhanced(p, RTMP_CAP_MULTITRACK | RTMP_CAP_MODEX);
     CLIENT_SEND(&p->client, {3, 0, "createStream", 2, "n"}, {3, 1, "play", 3, "n scam"});
     CLIENT_UNTIL(&p->client, client_has(&p->client, "Play.Start"));
     assert_string_equal(p->fake.told.text, "open live/cam ? caps=6 announced\n");
+}
+
+static void who_can_is_asked_to_connect_again(void **state)
+{
+    static const char asked[] = "onStatus 0 NetConnection.Connect.ReconnectRequest";
+    static const struct {
+        uint32_t caps;
+        const char *closed;
+    } rows[] = {
+        {RTMP_CAP_RECONNECT, "close unpublished\n"}, /* it goes on elsewhere: not the end */
+        {RTMP_CAP_MULTITRACK, "close unpublished clean\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct rtmp_pair *p = *state;
+        connect_enhanced(p, rows[i].caps);
+        CLIENT_SEND(&p->client, {3, 0, "createStream", 2, "n"}, {3, 1, "publish", 3, "n scam"});
+        CLIENT_UNTIL(&p->client, client_has(&p->client, "Publish.Start"));
+        rtmp_server_ask_reconnect(p->server, p->f.w);
+        rtmp_server_ask_reconnect(p->server, p->f.w); /* once is enough */
+        CLIENT_SEND(&p->client, {3, 0, "deleteStream", 4, "n1"});
+        CLIENT_UNTIL(&p->client, p->fake.closed == 1);
+        assert_non_null(strstr(p->fake.told.text, rows[i].closed));
+        const char *first = strstr(p->client.got.text, asked);
+        assert_int_equal(first != NULL, (rows[i].caps & RTMP_CAP_RECONNECT) != 0);
+        assert_true(first == NULL || strstr(first + 1, asked) == NULL);
+        pair_close(p);
+        *state = pair_new();
+    }
 }
 
 static void the_answer_to_connect_names_our_abilities(void **state)
@@ -398,7 +431,7 @@ static void the_answer_to_connect_names_our_abilities(void **state)
     struct amf0_value v[AMF0_VALUES_MAX];
     struct rtmp_command c;
     rtmp_reply_init(&r, pair_session(p));
-    write_enhanced_connect(&r.body);
+    write_enhanced_connect(&r.body, RTMP_CAP_MULTITRACK);
     struct rtmp_message m = {.type = RTMP_COMMAND, .body = wr_slice(&r.body)};
     assert_int_equal(rtmp_command_read(&m, v, AMF0_VALUES_MAX, &c), 0);
     pair_session(p)->phase = PHASE_CONNECT;
@@ -419,7 +452,7 @@ static void the_answer_to_connect_names_our_abilities(void **state)
     assert_int_equal(used, p->client.in.len);
     assert_int_equal(rtmp_command_read(&m, v, AMF0_VALUES_MAX, &c), 0);
     const struct amf0_value *o = rtmp_command_arg(&c, 0);
-    assert_int_equal(amf0_u32(amf0_get(o, "capsEx"), 0), 2 | 4 | 8);
+    assert_int_equal(amf0_u32(amf0_get(o, "capsEx"), 0), 1 | 2 | 4 | 8);
     assert_int_equal(amf0_u32(amf0_get(amf0_get(o, "videoFourCcInfoMap"), "*"), 0), 4);
     assert_int_equal(amf0_u32(amf0_get(amf0_get(o, "audioFourCcInfoMap"), "*"), 0), 4);
     assert_true(slice_is(amf0_text(amf0_get(o, "fourCcList") + 1), "*"));
@@ -546,6 +579,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_app_gives_a_query_when_the_stream_has_none, pair_setup,
                                         pair_teardown),
         cmocka_unit_test_setup_teardown(enhanced_clients_are_recognised, pair_setup, pair_teardown),
+        cmocka_unit_test_setup_teardown(who_can_is_asked_to_connect_again, pair_setup,
+                                        pair_teardown),
         cmocka_unit_test_setup_teardown(the_answer_to_connect_names_our_abilities, pair_setup,
                                         pair_teardown),
         cmocka_unit_test_setup_teardown(wrapped_messages_are_taken_apart, pair_setup,

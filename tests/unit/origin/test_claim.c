@@ -716,14 +716,15 @@ static void test_drained(void **state)
     struct person a, b, c;
     publish(&a, 'a', "", 100);
     enter(&b, 'b', "");
-    claims_drain(&node.claims, &d);
+    claims_drain(&node.claims, 0);
+    claims_await_empty(&node.claims, &d);
     expect_said("b refused drain\na ended drain\nrelease 100 drain\n");
     assert_int_equal(feed()->state, FEED_LOST);
     enter(&c, 'c', "");
     expect_said("c refused drain\n");
     answer_releases();
     expect_said("drained\n");
-    claims_drain(&node.claims, &again);
+    claims_await_empty(&node.claims, &again);
     expect_said("drained\n");
     leave(&a, false);
     leave(&b, false);
@@ -732,13 +733,68 @@ static void test_drained(void **state)
     claims_undrain(&node.claims);
     enter(&a, 'a', "");
     expect_said("acquire live/cam1 by '' floor 100\n");
-    claims_drain(&node.claims, &d);
+    claims_drain(&node.claims, 0);
+    claims_await_empty(&node.claims, &d);
     expect_said("a refused drain\n");
     leave(&a, false);
     grant(200);
     expect_said("release 200 unpublished\n");
     answer_releases();
     expect_said("drained\n");
+}
+
+static void test_drained_slowly(void **state)
+{
+    struct person a, b;
+    publish(&a, 'a', "", 100);
+    claims_drain(&node.claims, 50);
+    claims_drain(&node.claims, 0); /* it is under way: nothing is hurried */
+    expect_said("");
+    send_frame(&a, 0);
+    assert_true(claims_yields(&node.claims, NAME));
+    enter(&b, 'b', "");
+    expect_said("b refused drain\n");
+    leave(&b, false);
+    TURN_UNTIL(said.len > 0);
+    expect_said("a ended drain\nrelease 100 drain\n");
+    assert_int_equal(feed()->state, FEED_LOST);
+    leave(&a, false);
+    answer_releases();
+    claims_undrain(&node.claims);
+}
+
+static void test_drain_taken_back(void **state)
+{
+    struct person a;
+    publish(&a, 'a', "", 100);
+    claims_drain(&node.claims, 30000);
+    claims_undrain(&node.claims);
+    assert_false(timer_is_set(&node.claims.grace));
+    send_frame(&a, 0);
+    assert_false(claims_yields(&node.claims, NAME));
+    claims_kick(&node.claims, NAME, CLOSE_KICKED);
+    leave(&a, false);
+    answer_releases();
+}
+
+/* Who leaves a node that drains does not come back to it. */
+static void test_lost_while_draining(void **state)
+{
+    struct person a;
+    publish(&a, 'a', "", 100);
+    leave(&a, false);
+    said = (struct transcript){0};
+    claims_drain(&node.claims, 30000);
+    expect_said("release 100 drain\n");
+    answer_releases();
+    claims_undrain(&node.claims);
+    publish(&a, 'a', "", 200);
+    claims_drain(&node.claims, 30000);
+    leave(&a, false);
+    expect_said("release 200 lost\n");
+    assert_int_equal(feed()->state, FEED_LOST);
+    answer_releases();
+    claims_undrain(&node.claims);
 }
 
 /* --- beside pulls, and without memory --- */
@@ -853,6 +909,9 @@ int main(void)
         TEST(test_lost_one_kicked),
         TEST(test_yields),
         TEST(test_drained),
+        TEST(test_drained_slowly),
+        TEST(test_drain_taken_back),
+        TEST(test_lost_while_draining),
         TEST(test_pull_makes_room),
         TEST(test_pull_got_a_higher_run_meanwhile),
         TEST(test_no_memory),

@@ -513,6 +513,16 @@ static void on_drained(void *arg)
     unlock();
 }
 
+static void drain_one(void *w)
+{
+    ingest_drain(node.ingest, w, 0);
+}
+
+static void undrain_one(void *w)
+{
+    ingest_undrain(node.ingest, w);
+}
+
 static void drained(void **state)
 {
     struct source a, b, c;
@@ -523,8 +533,10 @@ static void drained(void **state)
     hub_pin(node.hub, "live/b", worker(1));
     source_accepted(&a, 1, "live/a", "");
     source_accepted(&b, 1, "live/b", "");
-    ingest_drain(node.ingest, on_drained, &done);
-    ingest_drain(node.ingest, on_drained, &again);
+    on_worker(0, drain_one, worker(0));
+    on_worker(1, drain_one, worker(1));
+    ingest_await_empty(node.ingest, on_drained, &done);
+    ingest_await_empty(node.ingest, on_drained, &again);
     WAIT_FOR(a.over && b.over && done && again);
     assert_int_equal(a.why, CLOSE_DRAIN);
     assert_int_equal(b.why, CLOSE_DRAIN);
@@ -538,7 +550,8 @@ static void drained(void **state)
     source_close(&b, false);
     source_close(&c, false);
 
-    ingest_undrain(node.ingest);
+    on_worker(0, undrain_one, worker(0));
+    on_worker(1, undrain_one, worker(1));
     source_accepted(&c, 0, "live/a", "");
     source_close(&c, true);
     hub_unpin(node.hub, "live/a");

@@ -256,10 +256,16 @@ static void advertised_host(const struct node *n, char *out, size_t room)
         return;
     }
     struct redis_url redis = {.host = "127.0.0.1"};
+    struct listen_address sentinel;
     const char *why;
+    const char *host = redis.host;
     if (c->cluster.backend == CLUSTER_REDIS)
         must(redis_url_parse(c->cluster.redis.url, &redis, &why) == 0);
-    route_address(redis.host, "6379", out, room); /* any port is fine for a route */
+    if (c->cluster.backend == CLUSTER_REDIS && c->cluster.redis.sentinels.count > 0) {
+        must(config_listen_parse(c->cluster.redis.sentinels.items[0], &sentinel) == 0);
+        host = sentinel.host;
+    }
+    route_address(host, "6379", out, room); /* any port is fine for a route */
 }
 
 static void join_address(char out[CLUSTER_ADDRESS_MAX], const char *host,

@@ -35,17 +35,6 @@ int redis_send(struct redis *r, struct redis_args *a, redis_done *done, void *ar
 
 /* --- refusals --- */
 
-bool redis_is_passing(const redisReply *reply)
-{
-    static const char *const words[] = {"LOADING",    "READONLY", "MASTERDOWN", "CLUSTERDOWN",
-                                        "TRYAGAIN",   "OOM",      "BUSY",       "MISCONF",
-                                        "NOREPLICAS", "NOSCRIPT", "EXECABORT",  "UNKILLABLE"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (redis_is_error_word(reply, words[i]))
-            return true;
-    return false;
-}
-
 static void tell_refusal(struct redis *r, const char *what, const char *text)
 {
     bool starting =
@@ -65,7 +54,9 @@ static void tell_refusal(struct redis *r, const char *what, const char *text)
 
 void redis_refused(struct redis *r, const char *what, const redisReply *reply)
 {
-    if (!redis_is_passing(reply)) {
+    enum redis_error_kind kind = redis_error_kind(reply);
+    /* An answer that is no error and cannot be understood is a refusal, too. */
+    if (kind == REDIS_ERROR_REFUSED || kind == REDIS_ERROR_NONE) {
         tell_refusal(r, what, redis_error_text(reply));
         return;
     }
@@ -85,9 +76,10 @@ static void on_memory(const redisReply *reply, void *arg)
 {
     struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
     struct slice text = redis_text(reply);
-    static const char evicting[] = "maxmemory_policy:allkeys-";
-    if (text.len > 0 && memmem(text.p, text.len, evicting, sizeof evicting - 1) != NULL)
-        log_warn(r->log, "redis.evicts text=\"maxmemory-policy allkeys-* may evict leases; "
+    static const char any[] = "maxmemory_policy:", good[] = "maxmemory_policy:noeviction";
+    if (text.len > 0 && memmem(text.p, text.len, any, sizeof any - 1) != NULL &&
+        memmem(text.p, text.len, good, sizeof good - 1) == NULL)
+        log_warn(r->log, "redis.evicts text=\"maxmemory-policy may evict leases; "
                          "use noeviction\"");
 }
 
@@ -109,6 +101,8 @@ static void on_up(void *arg)
     METRIC_SET(r->worker->metrics.redis_up, 1);
     r->nodes_read_us = 0;
     r->announced = false;
+    if (r->sentinel != NULL && redis_conn_is_up(r->sub))
+        redis_conn_move(r->sub, redis_conn_address(r->cmd));
     check_memory(r);
     redis_heartbeat(r);
     redis_resync(r);
@@ -123,6 +117,15 @@ static void on_down(void *arg)
     redis_interest_clear(r);
 }
 
+/* Sentinel's hint; ROLE has the last word. */
+static void on_moved(const char *address, void *arg)
+{
+    struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
+    redis_conn_move(r->cmd, address);
+    redis_conn_move(r->sub, address);
+}
+
+static const struct redis_sentinel_events sentinel_events = {.on_moved = on_moved};
 static const struct redis_conn_events cmd_events = {
     .on_up = on_up, .on_down = on_down, .on_refused = on_greeting_refused};
 static const struct redis_conn_events sub_events = {.on_up = redis_sub_up,
@@ -165,6 +168,17 @@ static void init_timers(struct redis *r)
     timer_init(&r->close, w, "redis.close", on_close_time, r);
 }
 
+static void use_sentinel(struct redis *r)
+{
+    const struct text_list *sentinels = &r->config->cluster.redis.sentinels;
+    if (sentinels->count == 0)
+        return;
+    r->sentinel = redis_sentinel_new(r->worker, sentinels, r->config->cluster.redis.master,
+                                     r->client, r->log, &sentinel_events, r);
+    redis_conn_set_finder(r->cmd, redis_sentinel_find, r->sentinel, true);
+    redis_conn_set_finder(r->sub, redis_sentinel_find, r->sentinel, true);
+}
+
 static int redis_open(struct cluster *c, void **state, char error[CONFIG_ERROR_MAX])
 {
     struct redis *r = xcalloc(1, sizeof *r);
@@ -183,6 +197,7 @@ static int redis_open(struct cluster *c, void **state, char error[CONFIG_ERROR_M
     snprintf(r->to_self, sizeof r->to_self, "%s%s", r->keys.to, node);
     r->cmd = redis_conn_new(r->worker, &r->url, "redis", r->client, &cmd_events, r);
     r->sub = redis_conn_new(r->worker, &r->url, "redis.sub", r->client, &sub_events, r);
+    use_sentinel(r);
     init_timers(r);
     *state = r;
     return 0;
@@ -194,6 +209,8 @@ static void redis_start(void *state)
     r->start_us = clock_us();
     redis_conn_start(r->cmd);
     redis_conn_start(r->sub);
+    if (r->sentinel != NULL)
+        redis_sentinel_start(r->sentinel);
     redis_on_heartbeat_time(r);
     redis_on_interest_time(r);
 }
@@ -236,7 +253,7 @@ static void on_left(const redisReply *reply, void *arg)
     struct redis_args a;
     redis_args_init(&a);
     redis_arg(&a, "QUIT");
-    redis_conn_leaves(r->cmd);
+    redis_conn_set_quiet(r->cmd);
     if (r->on_closed != NULL && redis_send(r, &a, on_quit, r) < 0)
         on_quit(NULL, r);
     redis_args_fini(&a);
@@ -251,6 +268,8 @@ static void redis_close(void *state, void (*on_closed)(void *arg), void *arg)
     stop_timers(r);
     redis_interest_clear(r);
     redis_conn_stop(r->sub);
+    if (r->sentinel != NULL)
+        redis_sentinel_stop(r->sentinel);
     timer_set_ms(&r->close, REDIS_CLOSE_MS);
     if (redis_conn_is_up(r->cmd))
         redis_leave(r, on_left);
@@ -274,6 +293,7 @@ static void redis_free(void **state)
     redis_stop(r); /* what is called back still looks at both connections */
     redis_conn_free(&r->cmd);
     redis_conn_free(&r->sub);
+    redis_sentinel_free(&r->sentinel);
     redis_interest_clear(r);
     stop_timers(r);
     OBJ_POISON(r);

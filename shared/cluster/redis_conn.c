@@ -1,18 +1,20 @@
 /*
  * One connection to Redis.
  *
- *   WAITING --retry--> RESOLVING --> CONNECTING --> GREETING --> UP
- *      ^                   |              |            |          |
- *      '-------------------'--------------'------------'----------'   lost()
+ *   WAITING --retry--> FINDING --> RESOLVING --> CONNECTING --> GREETING --> UP
+ *      ^                  |            |              |            |          |
+ *      '------------------'------------'--------------'------------'----------'   lost()
  *
- * Greeting: AUTH, CLIENT SETNAME, SELECT, PING; the answer to PING says that Redis is loaded and
- * lets us in.  Commands given before UP wait in `early` and go out after the greeting.
+ * Finding: only with a finder (Sentinel); else the URL says where.  Greeting: AUTH, CLIENT SETNAME,
+ * SELECT, ROLE (with a finder), PING; the answer to PING says that Redis is loaded and lets us in.
+ * Commands given before UP wait in `early` and go out after the greeting.
  */
 #include "cluster/redis_conn.h"
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "cluster/redis_error.h"
 #include "core/clock.h"
 #include "core/timer.h"
 #include "net/io.h"
@@ -31,6 +33,7 @@
 enum conn_state {
     CONN_STOPPED,
     CONN_WAITING,
+    CONN_FINDING,
     CONN_RESOLVING,
     CONN_CONNECTING,
     CONN_GREETING,
@@ -53,11 +56,15 @@ struct redis_conn {
     struct log_id log;
     const struct redis_conn_events *events;
     void *arg;
+    redis_find *find;
+    void *find_arg;
+    bool master; /* ROLE is asked for */
 
     enum conn_state state;
-    bool lost;    /* a connection or a try was lost and none is up: commands are not taken */
-    bool opened;  /* there was a connection before */
-    bool leaving; /* we have asked Redis to close it */
+    bool missed; /* since the last redis_conn_found it was not up */
+    bool lost;   /* a connection or a try was lost and none is up: commands are not taken */
+    bool opened; /* there was a connection before */
+    bool quiet;
     bool push;
     int64_t up_us;
     struct io *io;
@@ -140,7 +147,7 @@ static void tear_down(struct redis_conn *c)
 static void lost(struct redis_conn *c, const char *why)
 {
     /* One line for a loss, not one for each try after it. */
-    LOG_AT(c->lost || c->leaving ? LOG_DEBUG : LOG_WARN, &c->log,
+    LOG_AT(c->lost || c->quiet ? LOG_DEBUG : LOG_WARN, &c->log,
            "redis.lost address=%s error=\"%s\"", c->address, why);
     if (c->state == CONN_UP && clock_us() - c->up_us > REDIS_STABLE_US)
         backoff_reset(&c->backoff);
@@ -149,10 +156,18 @@ static void lost(struct redis_conn *c, const char *why)
     timer_set_ms(&c->retry, backoff_next_ms(&c->backoff));
 }
 
-void redis_conn_leaves(struct redis_conn *c)
+void redis_conn_set_quiet(struct redis_conn *c)
 {
     OBJ_CHECK(c, REDIS_CONN_MAGIC);
-    c->leaving = true;
+    c->quiet = true;
+}
+
+void redis_conn_set_finder(struct redis_conn *c, redis_find *find, void *arg, bool master)
+{
+    must(c->state == CONN_STOPPED);
+    c->find = find;
+    c->find_arg = arg;
+    c->master = master;
 }
 
 void redis_conn_drop(struct redis_conn *c, const char *why)
@@ -160,6 +175,22 @@ void redis_conn_drop(struct redis_conn *c, const char *why)
     OBJ_CHECK(c, REDIS_CONN_MAGIC);
     if (c->state != CONN_STOPPED && c->state != CONN_WAITING)
         lost(c, why);
+}
+
+void redis_conn_move(struct redis_conn *c, const char *address)
+{
+    OBJ_CHECK(c, REDIS_CONN_MAGIC);
+    bool there = c->state >= CONN_RESOLVING && strcmp(c->address, address) == 0;
+    if (c->state == CONN_STOPPED || there)
+        return;
+    redis_conn_drop(c, "the master is elsewhere");
+    backoff_reset(&c->backoff);
+    timer_set_us(&c->retry, 0);
+}
+
+const char *redis_conn_address(const struct redis_conn *c)
+{
+    return c->address;
 }
 
 /* --- commands --- */
@@ -255,17 +286,6 @@ bool redis_conn_is_up(const struct redis_conn *c)
 
 /* --- greeting --- */
 
-/* Redis is not refusing us but is not ready for anybody: another try is all there is to do. */
-static bool is_unready(const redisReply *r)
-{
-    static const char *const words[] = {"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (redis_is_error_word(r, words[i]))
-            return true;
-    static const char full[] = "ERR max number of clients";
-    return redis_is_error(r) && strncmp(r->str, full, sizeof full - 1) == 0;
-}
-
 static void refused(struct redis_conn *c, const redisReply *reply)
 {
     /* Reported first: the text is part of the reply. */
@@ -273,30 +293,42 @@ static void refused(struct redis_conn *c, const redisReply *reply)
         c->events->on_refused(reply->str, c->arg);
 }
 
+/* True when the step went well, or says the same as the PING behind it will. */
+static bool step_passed(struct redis_conn *c, const redisReply *reply, const char *why)
+{
+    if (redis_error_kind(reply) != REDIS_ERROR_REFUSED)
+        return true;
+    refused(c, reply);
+    redis_conn_drop(c, why);
+    return false;
+}
+
 static void on_auth(const redisReply *reply, void *arg)
 {
-    struct redis_conn *c = OBJ_CAST(struct redis_conn, arg, REDIS_CONN_MAGIC);
-    if (!redis_is_error(reply) || is_unready(reply))
-        return;
-    refused(c, reply);
-    redis_conn_drop(c, "AUTH was refused");
+    step_passed(OBJ_CAST(struct redis_conn, arg, REDIS_CONN_MAGIC), reply, "AUTH was refused");
 }
 
 static void on_select(const redisReply *reply, void *arg)
 {
+    step_passed(OBJ_CAST(struct redis_conn, arg, REDIS_CONN_MAGIC), reply, "SELECT was refused");
+}
+
+static void on_role(const redisReply *reply, void *arg)
+{
     struct redis_conn *c = OBJ_CAST(struct redis_conn, arg, REDIS_CONN_MAGIC);
-    if (!redis_is_error(reply) || is_unready(reply))
+    if (reply == NULL || !step_passed(c, reply, "ROLE was refused") || redis_is_error(reply))
         return;
-    refused(c, reply);
-    redis_conn_drop(c, "SELECT was refused");
+    if (!slice_is(redis_text_at(reply, 0), "master"))
+        redis_conn_drop(c, "not the master");
 }
 
 static void come_up(struct redis_conn *c)
 {
     c->state = CONN_UP;
     c->lost = false;
+    c->missed = false;
     c->up_us = clock_us();
-    log_info(&c->log, "redis.up address=%s", c->address);
+    LOG_AT(c->quiet ? LOG_DEBUG : LOG_INFO, &c->log, "redis.up address=%s", c->address);
     list_splice(&c->pending, &c->early);
     struct slice bytes = buf_slice(&c->early_bytes);
     if (bytes.len > 0)
@@ -312,11 +344,13 @@ static void on_ping(const redisReply *reply, void *arg)
     struct redis_conn *c = OBJ_CAST(struct redis_conn, arg, REDIS_CONN_MAGIC);
     if (reply == NULL || c->state != CONN_GREETING)
         return;
-    if (!redis_is_error(reply)) {
+    enum redis_error_kind kind = redis_error_kind(reply);
+    /* With errors of the moment it is up: what can be done is done, the rest later. */
+    if (kind == REDIS_ERROR_NONE || kind == REDIS_ERROR_LATER) {
         come_up(c);
         return;
     }
-    if (!is_unready(reply))
+    if (kind == REDIS_ERROR_REFUSED)
         refused(c, reply);
     redis_conn_drop(c, reply->str);
 }
@@ -334,7 +368,7 @@ static void greet(struct redis_conn *c, redis_done *done, const char *const *wor
 static void start_greeting(struct redis_conn *c)
 {
     const struct redis_url *u = c->url;
-    if (c->opened)
+    if (c->opened && !c->quiet)
         METRIC_INC(c->worker->metrics.redis_reconnects_total);
     c->opened = true;
     c->state = CONN_GREETING;
@@ -350,21 +384,17 @@ static void start_greeting(struct redis_conn *c)
     snprintf(db, sizeof db, "%d", u->db);
     if (u->db != 0)
         greet(c, on_select, (const char *const[]){"SELECT", db, NULL});
+    if (c->master)
+        greet(c, on_role, (const char *const[]){"ROLE", NULL});
     greet(c, on_ping, (const char *const[]){"PING", NULL});
 }
 
 /* --- replies --- */
 
-/* Errors after which this connection is of no use. */
-static bool is_fatal(const redisReply *r)
-{
-    return is_unready(r) || redis_is_error_word(r, "NOAUTH");
-}
-
 static void deliver(struct redis_conn *c, const redisReply *reply)
 {
-    bool fatal = c->state == CONN_UP && is_fatal(reply);
-    if (redis_is_error(reply) && !redis_is_error_word(reply, "NOSCRIPT"))
+    bool fatal = c->state == CONN_UP && redis_error_ends_connection(reply);
+    if (redis_is_error(reply) && redis_error_kind(reply) != REDIS_ERROR_RELOAD)
         METRIC_INC(c->worker->metrics.redis_errors_total);
     if (redis_is_error(reply) && c->state == CONN_GREETING)
         log_debug(&c->log, "redis.greeting error=\"%s\"", reply->str);
@@ -459,11 +489,31 @@ static void on_resolved(const struct net_address *to, void *arg)
     io_set_limits(c->io, REDIS_IN_MAX, REDIS_OUT_MAX);
 }
 
-static void connect_now(struct redis_conn *c)
+static void resolve(struct redis_conn *c)
 {
     c->state = CONN_RESOLVING;
-    timer_set_ms(&c->deadline, REDIS_COMMAND_MS);
     c->lookup = host_lookup_start(c->worker, c->address, on_resolved, c);
+}
+
+void redis_conn_found(struct redis_conn *c, const char *address)
+{
+    OBJ_CHECK(c, REDIS_CONN_MAGIC);
+    if (c->state != CONN_FINDING)
+        return;
+    snprintf(c->address, sizeof c->address, "%s", address);
+    c->missed = true;
+    resolve(c);
+}
+
+static void connect_now(struct redis_conn *c)
+{
+    timer_set_ms(&c->deadline, REDIS_COMMAND_MS);
+    if (c->find == NULL) {
+        resolve(c);
+        return;
+    }
+    c->state = CONN_FINDING;
+    c->find(c, c->missed, c->find_arg);
 }
 
 static void on_retry(void *arg)

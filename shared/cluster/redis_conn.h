@@ -41,6 +41,22 @@ void redis_conn_free(struct redis_conn **cp);
 
 bool redis_conn_is_up(const struct redis_conn *c);
 
+/*
+ * Where a connection goes when it is not always the URL's host: `find` is called for every try and
+ * answers by redis_conn_found with "HOST:PORT" or by redis_conn_drop, inside the call or later.
+ * `failed`: what was found last was no master, or was not reached.  `master`: ROLE must say that
+ * it is one.  Before the start.
+ */
+typedef void redis_find(struct redis_conn *c, bool failed, void *arg);
+void redis_conn_set_finder(struct redis_conn *c, redis_find *find, void *arg, bool master);
+/* Does nothing when the connection does not ask any more. */
+void redis_conn_found(struct redis_conn *c, const char *address);
+/* The master is at `address` now: a connection that is not there or on its way there looks at once.
+ */
+void redis_conn_move(struct redis_conn *c, const char *address);
+/* Where it is, or was last: "HOST:PORT". */
+const char *redis_conn_address(const struct redis_conn *c);
+
 /* `reply` is NULL when there was none: the deadline passed or the connection was lost, and nobody
  * knows whether the command ran.  Valid during the callback. */
 typedef void redis_done(const redisReply *reply, void *arg);
@@ -53,8 +69,9 @@ int redis_conn_command(struct redis_conn *c, const struct redis_args *a, redis_d
                        void *arg);
 /* Sends SUBSCRIBE: from here on all replies are pushes and no other command may be sent. */
 void redis_conn_subscribe(struct redis_conn *c, const struct redis_args *a);
-/* QUIT is on its way: that the connection ends is no event. */
-void redis_conn_leaves(struct redis_conn *c);
+/* From here on it is no event that the connection comes or ends (QUIT is on its way, or it is made
+ * for one question): no log lines, not counted. */
+void redis_conn_set_quiet(struct redis_conn *c);
 /* Gives this connection up and makes another. */
 void redis_conn_drop(struct redis_conn *c, const char *why);
 

@@ -3,7 +3,9 @@
 
 #include "cluster/cluster_backend.h"
 #include "cluster/redis_conn.h"
+#include "cluster/redis_error.h"
 #include "cluster/redis_record.h"
+#include "cluster/redis_sentinel.h"
 #include "core/timer.h"
 
 /*
@@ -40,6 +42,7 @@ struct redis {
     char to_self[REDIS_KEY_PREFIX_MAX + NAME_NODE_MAX];
     struct redis_keys keys;
     struct redis_conn *cmd, *sub;
+    struct redis_sentinel *sentinel;            /* NULL: the URL says where Redis is */
     char sha[SCRIPT_COUNT][REDIS_SHA_TEXT + 1]; /* empty: not loaded */
 
     int64_t start_us;
@@ -76,8 +79,6 @@ struct redis {
 /* redis_backend.c: Redis answered with an error to something we cannot do without; `what` is a word
  * for the log.  Ends the process when it happens at the start. */
 void redis_refused(struct redis *r, const char *what, const redisReply *reply);
-/* True for errors of the moment (loading, out of memory …) that say nothing about our rights. */
-bool redis_is_passing(const redisReply *reply);
 /* Redis' unix time in microseconds, or 0 while it is not known. */
 int64_t redis_now_us(const struct redis *r);
 void redis_set_clock(struct redis *r, int64_t now_us);

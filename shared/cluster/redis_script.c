@@ -48,7 +48,7 @@ static int load(struct call *call);
 static void on_evaluated(const redisReply *reply, void *arg)
 {
     struct call *call = arg;
-    if (!redis_is_error_word(reply, "NOSCRIPT") || call->reloaded) {
+    if (redis_error_kind(reply) != REDIS_ERROR_RELOAD || call->reloaded) {
         finish(call, reply);
         return;
     }

@@ -151,9 +151,11 @@ const struct option config_options[] = {
                "and forgotten this long after the last renewal; at least 3 heartbeats"),
     OPT_TEXT("cluster.redis.url", cluster.redis.url, "redis://127.0.0.1:6379/0", 1, 1024,
              check_redis_url, 0, "TLS by rediss://, ACL by user:password@"),
-    OPT_LIST("cluster.redis.sentinels", cluster.redis.sentinels, 16, check_peer, OPTION_UNUSED,
-             "HOST:PORT of Redis Sentinels"),
-    OPT_TEXT("cluster.redis.master", cluster.redis.master, "", 0, 128, check_visible, OPTION_UNUSED,
+    OPT_LIST(
+        "cluster.redis.sentinels", cluster.redis.sentinels, 16, check_peer, 0,
+        "HOST:PORT of Redis Sentinels, which say where the master is; the URL's user, password "
+        "and database are for the master"),
+    OPT_TEXT("cluster.redis.master", cluster.redis.master, "", 0, 128, check_visible, 0,
              "the name by which Sentinels know the master"),
     OPT_TEXT("cluster.redis.tls_ca", cluster.redis.tls_ca, "", 0, 4095, NULL, OPTION_UNUSED,
              "PEM file of the authority that Redis' certificate must come from"),

@@ -69,6 +69,9 @@ static int check_cluster(const struct config_loader *l)
     if (c->cluster.redis.sentinels.count > 0 && c->cluster.redis.master[0] == '\0')
         return config_fail(l, place_of(l, "cluster.redis.master", "cluster.redis.sentinels"),
                            "cluster.redis.master", "is required with cluster.redis.sentinels");
+    if (c->cluster.redis.sentinels.count == 0 && c->cluster.redis.master[0] != '\0')
+        return config_fail(l, place_of(l, "cluster.redis.sentinels", "cluster.redis.master"),
+                           "cluster.redis.sentinels", "is required with cluster.redis.master");
     return 0;
 }
 

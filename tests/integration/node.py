@@ -85,6 +85,7 @@ class Node:
         self.pid = self.process.pid
         self.log = Log(self.process.stderr)
         self.json_log = merged.get("log.format") == "json"
+        self.sentinel_connections = 1 if merged.get("cluster.redis.sentinels") else 0
 
     def ready(self):
         line = self.log.wait(r"listen\.ready", 10)
@@ -194,7 +195,7 @@ class Node:
             have = self.metrics()
             seen.clear()
             seen.update({n: have.get(n) for n in names if have.get(n) != 0})
-            if have["connections_open"] > 1 + have["redis_up"] * 2:
+            if have["connections_open"] > 1 + have["redis_up"] * 2 + self.sentinel_connections:
                 seen["connections_open"] = have["connections_open"]
             return not seen
         wait_for(look, deadline, f"{self.id} to have nothing left", state=lambda: str(seen))
@@ -257,16 +258,17 @@ def free_port():
 class Redis:
     """A redis-server of our own on one port, without persistence, that may die and come back empty."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, words=(), environ=None):
+        self.folder, self.words, self.environ = folder, words, environ
         self.port = free_port()
         self.process = None
         self.start()
 
     def start(self):
         words = ["redis-server", "--bind", HOST, "--port", str(self.port), "--save", "", "--appendonly", "no",
-                 "--dir", str(self.folder), "--daemonize", "no"]
-        self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                 "--dir", str(self.folder), "--daemonize", "no", *self.words]
+        self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                        env=environment(self.environ))
         wait_for(self.answers, 10, "redis-server")
 
     def answers(self):

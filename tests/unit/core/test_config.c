@@ -158,6 +158,8 @@ static void test_relations(void **state)
          "f:1:26: cluster.lease_ms: must be at least 3 * cluster.heartbeat_ms"},
         {"cluster: { redis: { sentinels: ['a:1'] } }",
          "f:1:32: cluster.redis.master: is required with cluster.redis.sentinels"},
+        {"cluster: { redis: { master: m } }",
+         "f:1:29: cluster.redis.sentinels: is required with cluster.redis.master"},
         {"admin: { listen: ':8090' }",
          "f:1:18: admin.token: is required when admin.listen is not a loopback address"},
         {"stream: { window_ms: 27999 }",

@@ -221,6 +221,13 @@ void redis_leave(struct redis *r, redis_done *then)
     redis_announce(r, "node", then);
 }
 
+static void on_requested(const redisReply *reply, void *arg)
+{
+    struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
+    if (redis_is_error(reply))
+        redis_refused(r, "request", reply);
+}
+
 void redis_send_request(void *state, const char *node, const char *verb, const char *name)
 {
     struct redis *r = OBJ_CAST(struct redis, state, REDIS_MAGIC);
@@ -229,7 +236,7 @@ void redis_send_request(void *state, const char *node, const char *verb, const c
     buf_init(&text, EVENT_TEXT_MAX);
     snprintf(channel, sizeof channel, "%s%s", r->keys.to, node);
     if (redis_request_print(&text, verb, name, cluster_self(r->cluster)->node) == 0)
-        publish(r, channel, &text, NULL);
+        publish(r, channel, &text, on_requested);
     buf_fini(&text);
 }
 

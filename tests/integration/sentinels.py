@@ -1,6 +1,8 @@
 """A Redis master with two replicas, and three Sentinels that watch them."""
 import signal
+import socketserver
 import subprocess
+import threading
 
 import redis as client_module
 
@@ -87,3 +89,65 @@ class Sentinels:
             if server.process.poll() is None:
                 server.process.send_signal(signal.SIGCONT)
             server.finish()
+
+
+class FakeSentinel:
+    """Says what it is told to: one for each node gives nodes different ideas of the master."""
+
+    def __init__(self, port_of_master):
+        self.port_of_master = port_of_master
+        self.listeners = []
+        fake = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                while words := self.read_words():
+                    answer = fake.answer(words, self)
+                    self.wfile.write(answer.encode())
+
+            def read_words(self):
+                try:
+                    count = int(self.rfile.readline()[1:] or 0)
+                    words = []
+                    for _ in range(count):
+                        size = int(self.rfile.readline()[1:])
+                        words.append(self.rfile.read(size + 2)[:-2].decode())
+                    return words
+                except (ValueError, OSError):
+                    return []
+
+        self.server = socketserver.ThreadingTCPServer((n.HOST, 0), Handler)
+        self.server.daemon_threads = True
+        self.server.block_on_close = False
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    @property
+    def settings(self):
+        return {"cluster.redis.sentinels": [f"{n.HOST}:{self.server.server_address[1]}"], "cluster.redis.master": MASTER}
+
+    @staticmethod
+    def bulks(*words):
+        return f"*{len(words)}\r\n" + "".join(f"${len(w)}\r\n{w}\r\n" for w in words)
+
+    def answer(self, words, handler):
+        match [w.upper() for w in words]:
+            case ["PING"]:
+                return "+PONG\r\n"
+            case ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", _]:
+                return self.bulks(n.HOST, str(self.port_of_master))
+            case ["SUBSCRIBE", _]:
+                self.listeners.append(handler)
+                return f"*3\r\n$9\r\nsubscribe\r\n${len(words[1])}\r\n{words[1]}\r\n:1\r\n"
+        return "+OK\r\n"
+
+    def say_moved(self):
+        wait_for(lambda: self.listeners, 5, "a listener")
+        text = f"{MASTER} {n.HOST} 1 {n.HOST} {self.port_of_master}"
+        for handler in self.listeners:
+            handler.wfile.write(self.bulks("message", "+switch-master", text).encode())
+
+    def finish(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()

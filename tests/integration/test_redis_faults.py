@@ -7,7 +7,9 @@ import pytest
 
 import media as m
 import node as node_module
-from sentinels import Sentinels
+import rtmp
+from clockjump import Clock
+from sentinels import FakeSentinel, Sentinels
 from waiting import scaled, wait_for
 
 STREAM = "sluice:{default}:stream:"
@@ -60,7 +62,7 @@ class Scene:
         for node in (self.origin, self.edge):
             node.wait_metric("redis_up", 1, deadline)
 
-    def check(self):
+    def check(self, pulls=1):
         counts = [len(p.media) for p in self.players]
         for player, count in zip(self.players, counts):
             player.wait_media(count + 30)
@@ -70,7 +72,7 @@ class Scene:
         longest = max(s.longest for s in self.silences)
         print(f"longest silence at a player: {longest * 1000:.0f} ms")
         assert longest < scaled(SILENCE_S)
-        assert self.edge.metric("pulls_total") == 1 and self.edge.metric("pull_reconnects_total") == 0
+        assert self.edge.metric("pulls_total") == pulls and self.edge.metric("pull_reconnects_total") == 0
         assert self.origin.is_running() and self.edge.is_running()
 
 
@@ -145,7 +147,7 @@ def test_sentinel_master_stands_still_and_comes_back(sentinels, start, scene, fe
     player.wait_media(30)
     m.assert_unbroken(player.media, late.sent)
     assert sentinels.client().hget(STREAM + "live/cam1", "epoch") == sc.before["epoch"]
-    sc.check()
+    sc.check(pulls=2)
 
 
 @pytest.mark.core
@@ -175,6 +177,191 @@ def test_no_master_yet(redis, cluster, feed):
     origin.expect(r" redis\.")
     feed(origin, "live/cam1")
     assert origin.metric("redis_up") == 0 and origin.request("/healthz")[0] == 200
+
+
+@pytest.mark.core
+def test_two_masters(tmp_path, start, feed, play, closing):
+    """One origin still writes to the old master while another has taken its stream at the new one: edges follow the
+    higher epoch; when the old master is demoted, READONLY brings its origin to the new one, where it is fenced."""
+    old = closing(node_module.Redis(tmp_path))
+    new = closing(node_module.Redis(tmp_path, ["--replicaof", f"{node_module.HOST} {old.port}"]))
+    wait_for(lambda: new.client().info("replication")["master_link_status"] == "up", 10, "the replica")
+    watchers = {name: closing(FakeSentinel(old.port)) for name in ("o1", "o2", "e1")}
+    cluster = node_module.Cluster(old, start)
+    nodes = {}
+    for name, watcher in watchers.items():
+        nodes[name] = cluster.start("edge" if name == "e1" else "origin", name, watcher.settings)
+        nodes[name].expect(r" redis\.", r"claim\.", r"session\.close")
+    first = feed(nodes["o1"], "live/cam1?token=a")
+    kept = feed(nodes["o1"], "live/cam2?token=a")
+    before = {name: cluster.wait_owner(name, "o1")["epoch"] for name in ("live/cam1", "live/cam2")}
+    players = [play(nodes["e1"], name) for name in before]
+    for player in players:
+        player.wait_media(30)
+    wait_for(lambda: all(new.client().exists(STREAM + name) for name in before), 10, "the records at the replica")
+
+    new.client().execute_command("REPLICAOF", "NO", "ONE")
+    for name in ("o2", "e1"):
+        watchers[name].port_of_master = new.port
+        watchers[name].say_moved()
+        nodes[name].log.wait(rf"redis\.up address={node_module.HOST}:{new.port}")
+        nodes[name].wait_metric("redis_up", 1)
+    second = feed(nodes["o2"], "live/cam1?token=a")
+    wait_for(lambda: new.client().hget(STREAM + "live/cam1", "node") == "o2", 10, "the owner at the new master")
+    wait_for(lambda: len(second.sent) > 60, 10, "media of the second")
+    wanted = second.sent[50][2]
+    players[0].wait(lambda: any(body == wanted for _, _, body in players[0].media), 10, "media of the second")
+    m.assert_forward(players[0].media)
+    assert not players[0].closed
+
+    watchers["o1"].port_of_master = new.port
+    old.client().execute_command("REPLICAOF", node_module.HOST, new.port)
+    nodes["o1"].log.wait(r"redis\.lost .*READONLY", 10)
+    first.connection.wait_closed()
+    wait_for(lambda: new.client().hget(STREAM + "live/cam2", "node") == "o1", 10, "the other stream")
+    assert new.client().hget(STREAM + "live/cam2", "epoch") == before["live/cam2"]
+    assert new.client().hget(STREAM + "live/cam1", "node") == "o2"
+    count = len(players[1].media)
+    players[1].wait_media(count + 30)
+    m.assert_unbroken(players[1].media, kept.sent)
+    assert nodes["e1"].metric("pull_reconnects_total") == 0
+
+
+# --- Redis that says no ---
+
+SAYS_NO = {
+    "OOM": (["CONFIG SET maxmemory 1"], ["CONFIG SET maxmemory 0"]),
+    "NOREPLICAS": (["CONFIG SET min-replicas-to-write 1"], ["CONFIG SET min-replicas-to-write 0"]),
+    "READONLY": ([f"REPLICAOF {node_module.HOST} 1"], ["REPLICAOF NO ONE"]),
+    "MASTERDOWN": (["CONFIG SET replica-serve-stale-data no", f"REPLICAOF {node_module.HOST} 1"],
+                   ["REPLICAOF NO ONE"]),
+}
+
+
+def tell(redis, lines):
+    for line in lines:
+        redis.client().execute_command(*line.split())
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("word", SAYS_NO)
+def test_redis_says_no(redis, cluster, feed, play, word):
+    """Before the start, and while the node runs: it serves, and registers what it has when Redis takes it."""
+    before, after = SAYS_NO[word]
+    tell(redis, before)
+    node = cluster.start("node", "o1")
+    node.expect(r" redis\.", r"claim\.restored")
+    publisher = feed(node, "live/early")
+    player = play(node, "live/early")
+    player.wait_media(20)
+    node.wait_metric("redis_errors_total", lambda n: n >= 1)
+    tell(redis, after)
+    epoch = cluster.wait_owner("live/early", "o1")["epoch"]
+    tell(redis, before)
+    late = feed(node, "live/late")
+    count = len(player.media)
+    player.wait_media(count + 20)
+    tell(redis, after)
+    cluster.wait_owner("live/late", "o1")
+    assert cluster.wait_owner("live/early", "o1")["epoch"] == epoch
+    assert late.error is None
+    m.assert_unbroken(player.media, publisher.sent)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("policy, warned", [("noeviction", False), ("volatile-lru", True), ("allkeys-lru", True)])
+def test_eviction_is_warned_of(redis, cluster, policy, warned):
+    redis.client().config_set("maxmemory-policy", policy)
+    node = cluster.start("node", "o1")
+    node.expect(r"redis\.evicts")
+    # Asked for before the first heartbeat is written, and answered before it.
+    node.log.wait(r"redis\.up")
+    wait_for(lambda: redis.client().exists("sluice:{default}:node:o1"), 10, "the node")
+    wait_for(lambda: len(node.get_json("/api/v1/nodes")["nodes"]) == 1, 10, "the node's own list")
+    assert (node.log.find(r"redis\.evicts") is not None) == warned
+
+
+# --- Redis that comes back empty ---
+
+
+@pytest.mark.slow
+def test_many_streams_are_restored(redis, cluster, scene, closing, tags):
+    """Each with its epoch, in batches that do not hold Redis up."""
+    sc = scene(cluster, {"stream.publisher_timeout_ms": 60000})
+    for i in range(300):
+        closing(rtmp.Publisher(sc.origin.rtmp, f"live/s{i}").accepted()).send_all(tags[:4])
+    def epochs():
+        r = redis.client()
+        return {k: r.hget(k, "epoch") for k in r.keys(STREAM + "*")}
+    before = wait_for(lambda: len(have := epochs()) == 301 and have, 20, "all streams")
+    redis.kill()
+    sc.wait_down()
+    redis.start()
+    began = time.monotonic()
+    r = redis.client()
+    r.config_set("slowlog-log-slower-than", 20000)
+    wait_for(lambda: len(r.keys(STREAM + "*")) == 301, 15, "all streams again")
+    took = time.monotonic() - began
+    calls = r.info("commandstats")["cmdstat_evalsha"]
+    print(f"301 streams restored after {took:.2f} s by {calls['calls']} calls of {calls['usec_per_call']} us")
+    assert took < scaled(4)
+    assert epochs() == before
+    assert calls["calls"] >= 301 / 50
+    assert r.slowlog_len() == 0
+    sc.check()
+
+
+# --- Redis' host has another time ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hours", [1, -1])
+def test_clock_of_redis_jumps(tmp_path, start, scene, feed, closing, hours):
+    jump = Clock(tmp_path)
+    redis = closing(node_module.Redis(tmp_path, environ=jump.environ))
+    sc = scene(node_module.Cluster(redis, start))
+    jump.set(hours * 3600)
+    began = time.monotonic()
+    r = redis.client()
+    wait_for(lambda: abs(r.time()[0] - time.time() - hours * 3600) < 60, 5, "the jump")
+    wait_for(lambda: r.hget(STREAM + "live/cam1", "epoch") == sc.before["epoch"] and
+             5000 < r.pttl(STREAM + "live/cam1") <= 10000, 10, "a lease like any other")
+    print(f"healed {time.monotonic() - began:.2f} s after a jump of {hours:+d} h")
+    assert time.monotonic() - began < scaled(4)
+    again = feed(sc.origin, "live/next")
+    have = sc.cluster.wait_owner("live/next", "o1")
+    assert int(have["epoch"]) > int(sc.before["epoch"])
+    assert again.error is None
+    sc.check()
+
+
+@pytest.mark.slow
+def test_dead_owner_with_a_long_lease(tmp_path, start, feed, play, closing):
+    """The clock went back, so the record of an origin that died lives for an hour: its publisher has the name at once."""
+    jump = Clock(tmp_path)
+    jump.set(3600)
+    redis = closing(node_module.Redis(tmp_path, environ=jump.environ))
+    cluster = node_module.Cluster(redis, start)
+    a, b, edge = cluster.start("origin", "o1"), cluster.start("origin", "o2"), cluster.start("edge", "e1")
+    for node in (b, edge):
+        node.expect(r" redis\.", r" upstream\.", r"source_lost", r"claim\.")
+    feed(a, "live/cam1?token=a")
+    before = cluster.wait_owner("live/cam1", "o1")
+    player = play(edge, "live/cam1")
+    player.wait_media(30)
+    a.kill()
+    jump.set(0)
+    assert redis.client().pttl(STREAM + "live/cam1") > 3000000
+    began = time.monotonic()
+    second = feed(b, "live/cam1?token=a")
+    took = time.monotonic() - began
+    print(f"accepted after {took:.2f} s")
+    have = cluster.wait_owner("live/cam1", "o2")
+    assert int(have["epoch"]) > int(before["epoch"])
+    wait_for(lambda: len(second.sent) > 60, 10, "media of the second")
+    player.wait(lambda: any(body == second.sent[50][2] for _, _, body in player.media), 10, "media of the second")
+    assert took < scaled(2) and not player.closed
+    m.assert_forward(player.media)
 
 
 # --- Redis that is slow ---

@@ -36,10 +36,11 @@ struct gossip;
 
 struct gossip_options {
     const struct cluster_self *self; /* copied */
-    const char *role, *zone;         /* "node", "origin", "edge"; copied */
+    const char *role, *zone;         /* "node", "origin", "edge"; zone may be NULL; copied */
     const char *cluster;             /* cluster.name; copied */
     struct slice secret;             /* copied */
-    bool unicast;                    /* peers instead of a group */
+    struct slice secret_previous; /* accepted as well while secrets are exchanged; may be empty */
+    bool unicast;                 /* peers instead of a group */
     const struct net_address *seeds; /* may be added later: gossip_seed() */
     size_t seed_count;
     struct log_id log;
@@ -122,7 +123,8 @@ void gossip_fetched(struct gossip *g, const char *node, uint64_t instance, struc
 struct gossip_stats {
     uint64_t sent, received;
     uint64_t dropped_forged, dropped_replayed, dropped_foreign, dropped_malformed;
-    uint64_t fetches, challenges;
+    uint64_t fetches, fetch_failures, challenges;
+    uint64_t refused; /* what a bound left out */
     size_t nodes_alive, streams_known;
 };
 void gossip_stats(const struct gossip *g, struct gossip_stats *out);

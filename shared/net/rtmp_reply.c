@@ -204,6 +204,7 @@ static const struct refusal *refusal_of(enum close_reason why)
         {CLOSE_NAME_TAKEN, "NetStream.Publish.BadName", "NetStream.Play.Failed"},
         {CLOSE_FENCED, "NetStream.Publish.BadName", "NetStream.Play.Failed"},
         {CLOSE_NOT_FOUND, "NetStream.Publish.Rejected", "NetStream.Play.StreamNotFound"},
+        {CLOSE_SOURCE_LOST, "NetStream.Publish.Rejected", "NetStream.Play.StreamNotFound"},
         {CLOSE_AUTH, "NetStream.Publish.Denied", "NetStream.Play.Failed"},
         {CLOSE_REFUSED, "NetStream.Publish.Denied", "NetStream.Play.Failed"},
         {CLOSE_KICKED, "NetStream.Publish.Denied", "NetStream.Play.Failed"},

@@ -89,8 +89,8 @@ void rtmp_session_play_started(struct rtmp_session *s);
 void rtmp_session_play_resumed(struct rtmp_session *s);
 /*
  * Refuses (before or after open() returned): an onStatus of level error with the code that fits why
- * (NAME_TAKEN BadName, NOT_FOUND Play.StreamNotFound, AUTH and REFUSED Publish.Denied / Play.Failed
- * …), the description, then closes after the flush.
+ * (NAME_TAKEN BadName, NOT_FOUND and SOURCE_LOST Play.StreamNotFound, AUTH and REFUSED
+ * Publish.Denied / Play.Failed …), the description, then closes after the flush.
  */
 void rtmp_session_refuse(struct rtmp_session *s, enum close_reason why, const char *description);
 /* Ends what runs: players get StreamEOF, UnpublishNotify and Play.Stop (UNPUBLISHED) or an error

@@ -53,10 +53,12 @@ def make_media(folder):
 class Node(integration.Node):
     """A node on a host of its own; it is asked over its own loopback, whatever is cut."""
 
+    base = SETTINGS
+
     def __init__(self, host, role, settings, environ=None, prefix=()):
         self.host, self.role, self.settings = host, role, settings
         self.environ = environ
-        merged = {**SETTINGS, "node.advertise": host.address, **settings}
+        merged = {"node.advertise": host.address, **settings}
         super().__init__(role, merged, id=host.name, environ=environ, prefix=[*host.prefix, *prefix])
 
     @property

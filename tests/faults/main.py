@@ -12,6 +12,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import lab
 
+TROUBLE_LINES = 12  # of one failure
 QUICK = ("1", "2", "3", "4", "7", "11", "12", "13", "21", "25")
 
 
@@ -42,7 +43,7 @@ def run_one(number, title, function, args, media):
         trouble = [*run.broken, f"{type(e).__name__} at {os.path.basename(spot.filename)}:{spot.lineno}: {e}"]
     print(f"{run.line()} {'FAILED' if trouble else 'ok'} ({time.monotonic() - begin:.0f} s)", flush=True)
     for text in trouble:
-        print("   " + text.replace("\n", "\n   "), flush=True)
+        print("   " + "\n   ".join(text.splitlines()[-TROUBLE_LINES:]), flush=True)
     return not trouble
 
 
@@ -53,7 +54,10 @@ def main():
     lab.enter()
     import bed
     import row
-    import rows_origin
+    import rows_origin  # noqa: F401, registers its rows
+    import rows_publisher  # noqa: F401
+    import rows_redis  # noqa: F401
+    import rows_viewer  # noqa: F401
     if args.seed is None:
         args.seed = random.SystemRandom().randrange(1 << 31)
     wanted = args.rows or [n for n in map(str, row.rows) if n != "chaos" and (not args.quick or n in QUICK)]

@@ -71,11 +71,13 @@ def environment(extra=None):
 
 
 class Node:
+    base = SETTINGS
+
     def __init__(self, role="node", settings=None, id=None, environ=None, arguments=(), prefix=()):
         self.expected = list(NORMAL)
         self.quiet_end = True
         self.id = id or role
-        merged = {**SETTINGS, "node.id": self.id, **(settings or {})}
+        merged = {**self.base, "node.id": self.id, **(settings or {})}
         words = [*prefix, str(BINARY), "serve", "--role", role, *arguments]
         for key, value in merged.items():
             text = json.dumps(value) if not isinstance(value, str) else value

@@ -187,6 +187,29 @@ static void a_node_without_the_role_says_so(void **state)
 
 /* ---- ending ---- */
 
+static void players_are_told_why_it_is_over(void **state)
+{
+    static const struct {
+        enum close_reason why;
+        const char *answer;
+    } rows[] = {
+        {CLOSE_UNPUBLISHED, "onStatus 0 NetStream.Play.UnpublishNotify @1"},
+        {CLOSE_SOURCE_LOST, "onStatus 0 NetStream.Play.StreamNotFound @1"},
+        {CLOSE_KICKED, "onStatus 0 NetStream.Play.Failed @1"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct rtmp_pair *p = *state;
+        client_hello(&p->client);
+        CLIENT_SEND(&p->client, TO_PLAY);
+        CLIENT_UNTIL(&p->client, client_has(&p->client, "SampleAccess"));
+        rtmp_session_end(p->fake.session, rows[i].why);
+        CLIENT_UNTIL(&p->client, p->client.in.eof);
+        assert_true(client_has(&p->client, rows[i].answer));
+        pair_close(p);
+        *state = pair_new();
+    }
+}
+
 static void a_handler_may_end_the_session_inside_its_callback(void **state)
 {
     struct rtmp_pair *p = *state;
@@ -436,6 +459,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refusals_are_told_and_end_the_session, pair_setup,
                                         pair_teardown),
         cmocka_unit_test(a_node_without_the_role_says_so),
+        cmocka_unit_test_setup_teardown(players_are_told_why_it_is_over, pair_setup, pair_teardown),
         cmocka_unit_test_setup_teardown(a_handler_may_end_the_session_inside_its_callback,
                                         pair_setup, pair_teardown),
         cmocka_unit_test_setup_teardown(functions_of_an_ended_session_do_nothing, pair_setup,

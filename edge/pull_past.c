@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "base/obj.h"
-#include "edge/relay_frames.h"
+#include "media/relay_frames.h"
 #include "media/log.h"
 
 #include <inttypes.h>

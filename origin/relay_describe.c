@@ -9,27 +9,10 @@
 #include <stdlib.h>
 
 /* NOLINTBEGIN(misc-redundant-expression): that both sides are the same is what is asserted. */
-_Static_assert((int)FRAME_VIDEO == (int)RELAY_VIDEO && (int)FRAME_AUDIO == (int)RELAY_AUDIO &&
-                   (int)FRAME_DATA == (int)RELAY_DATA,
-               "kinds go over the wire as they are");
 _Static_assert((int)INFORCE_MAX <= (int)RELAY_IN_FORCE_MAX &&
                    (int)LOG_TRACKS_MAX <= (int)RELAY_TRACKS_MAX,
                "a state holds what a log may");
 /* NOLINTEND(misc-redundant-expression) */
-
-struct relay_record relay_record_of(const struct frame *f)
-{
-    return (struct relay_record){
-        .type = RELAY_FRAME,
-        .flags = f->flags,
-        .track = frame_track_number(f),
-        .seq = f->seq,
-        .dts_us = f->dts_us,
-        .cts_us = f->cts_us,
-        .wire_ms = f->wire_ms,
-        .payload = frame_payload(f),
-    };
-}
 
 uint64_t relay_run_instance(const struct relay_server *s, const struct run *run)
 {

@@ -1,13 +1,10 @@
 /*
  * One log to one node:
  *
- *   log ─frames─▶ iovecs [record header][payload] ─▶ writev        state, keepalive, end, gap ─▶
- * control
+ *   log ─frames─▶ relay_writer ─▶ http_stream_writev        state, keepalive, end, gap ─▶ control
  *
- * The flow is a position in the log and, when the socket has taken part of a frame, that frame by
- * reference and how much of it is out.  Whole control records go between frames.  It never skips:
- * out of the log it ends with a gap record.  Everything happens on the connection's worker, which
- * has a feed of the stream.
+ * A flow never skips: out of the log it ends with a gap record.  Everything happens on the
+ * connection's worker, which has a feed of the stream.
  */
 #include "origin/relay_internal.h"
 
@@ -16,14 +13,12 @@
 #include "base/must.h"
 #include "base/obj.h"
 #include "core/clock.h"
+#include "origin/relay_writer.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
 #define FLOW_MAGIC        0x666c6f77U
-#define FLOW_BATCH        64            /* frames of one writev */
-#define FLOW_TURN_BYTES   (1024 * 1024) /* sent by one flow before others have their turn */
-#define FLOW_CONTROL_MAX  (2 * RELAY_RECORD_MAX) /* bytes of control records that wait */
 #define FLOW_END_MS       5000  /* how long an ended stream's last frames may take */
 #define FLOW_DEAD_PEER_MS 10000 /* a node that vanished without a word */
 
@@ -38,19 +33,13 @@ struct flow {
     struct relay_request q;
     struct timer timer; /* before the start: gives up; afterwards: keepalive */
     struct task more;   /* goes on in the next turn */
-    struct buf control;
+    struct relay_writer out;
     struct relay_told told;
     bool started, ending;
     enum close_reason why; /* of ending */
     int64_t end_by_us;
-    uint64_t epoch, seq; /* next frame to send */
-    struct frame *held;  /* the frame at seq, when part of it is out */
-    size_t held_offset;
-    int64_t last_write_us;
-    uint64_t frames_sent;
+    uint64_t epoch; /* of the next frame to send */
 };
-
-enum step { STEP_NOTHING, STEP_MORE, STEP_BLOCKED, STEP_GAP, STEP_CLOSED };
 
 static void flush(struct flow *w);
 
@@ -65,8 +54,7 @@ static void flow_free(struct flow *w)
     list_remove(&w->node);
     timer_fini(&w->timer);
     task_cancel(&w->more);
-    buf_fini(&w->control);
-    frame_unref(&w->held);
+    relay_writer_fini(&w->out);
     OBJ_POISON(w);
     free(w);
 }
@@ -74,15 +62,15 @@ static void flow_free(struct flow *w)
 static void log_ended(const struct flow *w, enum close_reason why)
 {
     log_info(&w->log, "relay.end stream=%s peer=%s reason=%s frames=%" PRIu64, w->q.name, w->q.peer,
-             close_reason_name(why), w->frames_sent);
+             close_reason_name(why), w->out.frames_sent);
 }
 
 /* What waits in control goes out with the end, unless it would come into the middle of a frame. */
 static void finish(struct flow *w, enum close_reason why)
 {
     log_ended(w, why);
-    if (w->held == NULL && buf_len(&w->control) > 0)
-        (void)http_stream_write(w->x, buf_slice(&w->control));
+    if (relay_writer_is_between(&w->out) && buf_len(&w->out.control) > 0)
+        (void)http_stream_write(w->x, buf_slice(&w->out.control));
     http_stream_end(w->x, why);
     flow_free(w);
 }
@@ -104,7 +92,7 @@ static void on_gone(struct http_exchange *x, enum close_reason why, void *owner)
 
 static void end_with(struct flow *w, enum close_reason why)
 {
-    relay_add_end(&w->control, why);
+    relay_add_end(&w->out.control, why);
     finish(w, why);
 }
 
@@ -112,97 +100,22 @@ static void end_with_gap(struct flow *w)
 {
     const struct run *run = log_newest(w->reader.feed->log);
     METRIC_INC(w->worker->metrics.relay_gaps_total);
-    relay_add_gap(&w->control, run != NULL ? run->first : 0);
+    relay_add_gap(&w->out.control, run != NULL ? run->first : 0);
     finish(w, CLOSE_GAP);
 }
 
 static int describe(struct flow *w, const struct run *run, const struct inforce *inforce)
 {
     relay_told_of(w->reader.feed, run, &w->told);
-    return relay_describe(w->server, w->reader.feed, run, inforce, &w->control);
+    return relay_describe(w->server, w->reader.feed, run, inforce, &w->out.control);
 }
 
 /* Sending. */
 
-static enum step took(struct flow *w, ssize_t n)
+static ssize_t write_out(void *to, const struct iovec *iov, int count)
 {
-    if (n < 0) {
-        finish(w, CLOSE_IO_ERROR);
-        return STEP_CLOSED;
-    }
-    if (n > 0)
-        w->last_write_us = clock_us();
-    return n > 0 ? STEP_MORE : STEP_BLOCKED;
-}
-
-static enum step send_control(struct flow *w, size_t *sent)
-{
-    struct slice s = buf_slice(&w->control);
-    struct iovec iov = {(void *)(uintptr_t)s.p, s.len};
-    ssize_t n = http_stream_writev(w->x, &iov, 1);
-    enum step step = took(w, n);
-    if (step != STEP_MORE)
-        return step;
-    *sent += (size_t)n;
-    buf_consume(&w->control, (size_t)n);
-    return (size_t)n < s.len ? STEP_BLOCKED : STEP_MORE;
-}
-
-static void frame_header(const struct frame *f, uint8_t out[RELAY_RECORD_HEADER_SIZE])
-{
-    struct relay_record rec = relay_record_of(f);
-    relay_record_header(out, &rec, f->size);
-}
-
-static void frame_is_out(struct flow *w)
-{
-    w->seq++;
-    w->frames_sent++;
-    METRIC_INC(w->worker->metrics.frames_relayed_total);
-}
-
-static enum step send_held(struct flow *w, size_t *sent)
-{
-    uint8_t header[RELAY_RECORD_HEADER_SIZE];
-    const struct frame *f = w->held;
-    struct iovec iov[2];
-    int count = 0;
-    size_t total = sizeof header + f->size, offset = w->held_offset;
-    frame_header(f, header);
-    if (offset < sizeof header)
-        iov[count++] = (struct iovec){header + offset, sizeof header - offset};
-    size_t skip = offset > sizeof header ? offset - sizeof header : 0;
-    if (skip < f->size)
-        iov[count++] = (struct iovec){(void *)(uintptr_t)(f->data + skip), f->size - skip};
-    ssize_t n = http_stream_writev(w->x, iov, count);
-    enum step step = took(w, n);
-    if (step != STEP_MORE)
-        return step;
-    *sent += (size_t)n;
-    w->held_offset += (size_t)n;
-    if (w->held_offset < total)
-        return STEP_BLOCKED;
-    frame_unref(&w->held);
-    w->held_offset = 0;
-    frame_is_out(w);
-    return STEP_MORE;
-}
-
-/* Moves over what writev took of the frames from seq on; the one it stopped in is held. */
-static enum step advance(struct flow *w, const struct run *run, uint64_t to, size_t n)
-{
-    while (w->seq < to) {
-        struct frame *f = run_frame(run, w->seq);
-        size_t total = RELAY_RECORD_HEADER_SIZE + f->size;
-        if (n < total) {
-            w->held = n > 0 ? frame_ref(f) : NULL;
-            w->held_offset = n;
-            return STEP_BLOCKED;
-        }
-        n -= total;
-        frame_is_out(w);
-    }
-    return STEP_MORE;
+    struct flow *w = to;
+    return http_stream_writev(w->x, iov, count);
 }
 
 static uint64_t last_of(const struct flow *w, const struct run *run)
@@ -210,93 +123,76 @@ static uint64_t last_of(const struct flow *w, const struct run *run)
     return w->q.finite && w->q.to < run->next ? w->q.to + 1 : run->next;
 }
 
-static enum step send_batch(struct flow *w, const struct run *run, size_t *sent)
-{
-    uint8_t headers[FLOW_BATCH][RELAY_RECORD_HEADER_SIZE];
-    struct iovec iov[2 * FLOW_BATCH];
-    int count = 0;
-    size_t bytes = 0;
-    uint64_t seq = w->seq, last = last_of(w, run);
-    for (int i = 0; i < FLOW_BATCH && seq < last && bytes < FLOW_TURN_BYTES; i++, seq++) {
-        struct frame *f = run_frame(run, seq);
-        frame_header(f, headers[i]);
-        iov[count++] = (struct iovec){headers[i], sizeof headers[i]};
-        if (f->size > 0)
-            iov[count++] = (struct iovec){f->data, f->size};
-        bytes += sizeof headers[i] + f->size;
-    }
-    if (count == 0)
-        return STEP_NOTHING;
-    ssize_t n = http_stream_writev(w->x, iov, count);
-    enum step step = took(w, n);
-    if (step != STEP_MORE)
-        return step;
-    *sent += (size_t)n;
-    return advance(w, run, seq, (size_t)n);
-}
-
 /* At the end of a run that another follows: on to that one, whose state goes before its frames. */
-static enum step next_run(struct flow *w, const struct log *l, const struct run *run)
+static enum relay_step next_run(struct flow *w, const struct log *l, const struct run *run,
+                                bool *gap)
 {
     const struct run *after = log_after(l, run);
     if (after == NULL || w->q.finite)
-        return STEP_NOTHING;
+        return RELAY_STEP_NOTHING;
     struct relay_place at = relay_place_of_run(after);
     w->epoch = after->epoch;
-    w->seq = at.seq;
-    return describe(w, after, at.inforce) < 0 ? STEP_GAP : STEP_MORE;
+    w->out.seq = at.seq;
+    *gap = describe(w, after, at.inforce) < 0;
+    return RELAY_STEP_MORE;
 }
 
-static enum step send_frames(struct flow *w, size_t *sent)
+/* *gap: the place is not held any more, or its run cannot be described. */
+static enum relay_step send_frames(struct flow *w, size_t *sent, bool *gap)
 {
     const struct feed *f = w->reader.feed;
     const struct run *run = log_find(f->log, w->epoch);
-    if (run == NULL || w->seq < run->first)
-        return STEP_GAP;
+    *gap = run == NULL || w->out.seq < run->first;
+    if (*gap)
+        return RELAY_STEP_NOTHING;
     struct relay_told now;
     relay_told_of(f, run, &now);
-    if (!relay_told_equal(&now, &w->told))
-        return describe(w, run, relay_newest_inforce(run)) < 0 ? STEP_GAP : STEP_MORE;
-    enum step step = send_batch(w, run, sent);
-    return step == STEP_NOTHING ? next_run(w, f->log, run) : step;
+    if (!relay_told_equal(&now, &w->told)) {
+        *gap = describe(w, run, relay_newest_inforce(run)) < 0;
+        return RELAY_STEP_MORE;
+    }
+    enum relay_step step = relay_writer_frames(&w->out, run, last_of(w, run), sent);
+    return step == RELAY_STEP_NOTHING ? next_run(w, f->log, run, gap) : step;
 }
 
-static enum step step_once(struct flow *w, size_t *sent)
+static enum relay_step step_once(struct flow *w, size_t *sent, bool *gap)
 {
-    if (w->held != NULL)
-        return send_held(w, sent);
-    if (buf_len(&w->control) > 0)
-        return send_control(w, sent);
-    return send_frames(w, sent);
+    enum relay_step step = relay_writer_step(&w->out, sent);
+    return step == RELAY_STEP_NOTHING ? send_frames(w, sent, gap) : step;
 }
 
 static bool is_complete(const struct flow *w)
 {
-    return w->ending || (w->q.finite && w->seq > w->q.to);
+    return w->ending || (w->q.finite && w->out.seq > w->q.to);
 }
 
 static void flush(struct flow *w)
 {
     size_t sent = 0;
-    enum step step = STEP_MORE;
-    while (step == STEP_MORE && sent < FLOW_TURN_BYTES)
-        step = step_once(w, &sent);
+    bool gap = false;
+    uint64_t before = w->out.frames_sent;
+    enum relay_step step = RELAY_STEP_MORE;
+    while (step == RELAY_STEP_MORE && !gap && sent < RELAY_WRITER_TURN_BYTES)
+        step = step_once(w, &sent, &gap);
+    METRIC_ADD(w->worker->metrics.frames_relayed_total, w->out.frames_sent - before);
+    if (gap) {
+        end_with_gap(w);
+        return;
+    }
     switch (step) {
-    case STEP_MORE:
+    case RELAY_STEP_MORE:
         task_defer(w->worker, &w->more);
         break;
-    case STEP_GAP:
-        end_with_gap(w);
-        break;
-    case STEP_NOTHING:
+    case RELAY_STEP_NOTHING:
         if (is_complete(w))
             end_with(w, w->ending ? w->why : CLOSE_FINISHED);
         break;
-    case STEP_BLOCKED:
+    case RELAY_STEP_BLOCKED:
         if (w->ending && clock_us() > w->end_by_us)
             end_with(w, w->why);
         break;
-    case STEP_CLOSED:
+    case RELAY_STEP_CLOSED:
+        finish(w, CLOSE_IO_ERROR);
         break;
     }
 }
@@ -318,15 +214,15 @@ static void start_at(struct flow *w, const struct relay_place *at)
     const struct http_header type = {"Content-Type", slice_text("application/octet-stream")};
     w->started = true;
     w->epoch = at->run->epoch;
-    w->seq = at->seq;
-    w->last_write_us = clock_us();
+    w->out.seq = at->seq;
+    w->out.last_write_us = clock_us();
     timer_set_ms(&w->timer, RELAY_KEEPALIVE_MS);
     http_stream(w->x, 200, &type, 1);
     struct io *io = http_exchange_io(w->x);
     if (io != NULL)
         io_set_dead_peer(io, FLOW_DEAD_PEER_MS);
     log_info(&w->log, "relay.start stream=%s peer=%s epoch=%" PRIu64 " seq=%" PRIu64, w->q.name,
-             w->q.peer, w->epoch, w->seq);
+             w->q.peer, w->epoch, w->out.seq);
     if (describe(w, at->run, at->inforce) < 0)
         finish(w, CLOSE_INTERNAL);
     else
@@ -356,11 +252,11 @@ static void on_timer(void *arg)
         try_start(w, true);
         return;
     }
-    int64_t silent_ms = (clock_us() - w->last_write_us) / 1000;
+    int64_t silent_ms = (clock_us() - w->out.last_write_us) / 1000;
     bool due = silent_ms >= RELAY_KEEPALIVE_MS;
     timer_set_ms(&w->timer, due ? RELAY_KEEPALIVE_MS : RELAY_KEEPALIVE_MS - silent_ms);
-    if (due && w->held == NULL && buf_len(&w->control) == 0)
-        relay_add(&w->control, RELAY_KEEPALIVE, slice_of(NULL, 0));
+    if (due && relay_writer_is_between(&w->out) && buf_len(&w->out.control) == 0)
+        relay_add(&w->out.control, RELAY_KEEPALIVE, slice_of(NULL, 0));
     if (due)
         flush(w);
 }
@@ -455,7 +351,7 @@ void relay_flow_open(struct relay_server *s, struct http_exchange *x, const stru
     list_append(&s->locals[w->worker->index].flows, &w->node);
     timer_init(&w->timer, w->worker, "relay.flow", on_timer, w);
     task_init(&w->more, on_more, w);
-    buf_init(&w->control, FLOW_CONTROL_MAX);
+    relay_writer_init(&w->out, write_out, w);
     METRIC_ADD(w->worker->metrics.relays, 1);
     METRIC_INC(w->worker->metrics.relays_total);
     http_exchange_watch(x, &ops, w);

@@ -1,6 +1,7 @@
 #ifndef SLUICE_ORIGIN_RELAY_INTERNAL_H
 #define SLUICE_ORIGIN_RELAY_INTERNAL_H
 
+#include "media/relay_frames.h"
 #include "origin/relay_server.h"
 #include "proto/relay_record.h"
 
@@ -71,8 +72,5 @@ bool relay_place_live(const struct relay_request *q, const struct log *l, struct
 /* Of a run that follows another: all of it, as far as it makes sense. */
 struct relay_place relay_place_of_run(const struct run *run);
 const struct inforce *relay_newest_inforce(const struct run *run);
-
-/* A frame as a record (the payload points into it). */
-struct relay_record relay_record_of(const struct frame *f);
 
 #endif

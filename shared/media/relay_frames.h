@@ -1,10 +1,13 @@
-#ifndef SLUICE_EDGE_RELAY_FRAMES_H
-#define SLUICE_EDGE_RELAY_FRAMES_H
+#ifndef SLUICE_MEDIA_RELAY_FRAMES_H
+#define SLUICE_MEDIA_RELAY_FRAMES_H
 
 #include "media/inforce.h"
 #include "proto/relay_record.h"
 
-/* Relay records of other nodes as frames of our own. */
+/* Frames as relay records, and relay records of other nodes as frames of our own. */
+
+/* The record of a frame (its payload points into it). */
+struct relay_record relay_record_of(const struct frame *f);
 
 /* The frame of a frame record, held once, everything as published.  0, ERR_PROTOCOL (no such kind,
  * no seq), ERR_TOO_LARGE (also: no memory). */

@@ -1,4 +1,4 @@
-#include "edge/relay_frames.h"
+#include "media/relay_frames.h"
 
 #include "base/err.h"
 #include "proto/flv.h"
@@ -6,6 +6,26 @@
 #include <string.h>
 
 #define FLAGS_KNOWN (FRAME_KEY | FRAME_CONFIG | FRAME_META | FRAME_END | FRAME_DISCONTINUITY)
+
+/* NOLINTBEGIN(misc-redundant-expression): that both sides are the same is what is asserted. */
+_Static_assert((int)FRAME_VIDEO == (int)RELAY_VIDEO && (int)FRAME_AUDIO == (int)RELAY_AUDIO &&
+                   (int)FRAME_DATA == (int)RELAY_DATA,
+               "kinds go over the wire as they are");
+/* NOLINTEND(misc-redundant-expression) */
+
+struct relay_record relay_record_of(const struct frame *f)
+{
+    return (struct relay_record){
+        .type = RELAY_FRAME,
+        .flags = f->flags,
+        .track = frame_track_number(f),
+        .seq = f->seq,
+        .dts_us = f->dts_us,
+        .cts_us = f->cts_us,
+        .wire_ms = f->wire_ms,
+        .payload = frame_payload(f),
+    };
+}
 
 /* The record does not carry it: it is in the body. */
 static uint32_t codec_of(uint8_t kind, struct slice body)

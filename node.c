@@ -138,10 +138,10 @@ static struct http_route *routes_add(struct http_route *to, size_t *count,
 
 static void build_http(struct node *n)
 {
-    const struct http_route flv = {
-        .method = "GET",
-        .pattern = "/*/*.flv",
-        .handle = role_serves(n->config->node.role) ? get_flv : get_flv_refused};
+    const struct http_route flv = {.method = "GET",
+                                   .pattern = "/*/*.flv",
+                                   .handle = role_serves(n->config->node.role) ? get_flv
+                                                                               : get_flv_refused};
     size_t count = 0, add;
     const struct http_route *api = api_public_routes(&add);
     n->public_routes = routes_add(NULL, &count, api, add, n->api);
@@ -162,14 +162,16 @@ static void build_http(struct node *n)
                                                       .arg = n->api,
                                                       .on_request = api_admin_authorize});
 
-    struct http_route relay[RELAY_ROUTES], yield[YIELD_ROUTES];
+    struct http_route relay[RELAY_ROUTES], yield[YIELD_ROUTES], carried[CARRIED_ROUTES];
     relay_server_routes(n->relay, relay);
     yield_routes(&n->yield, yield);
+    carried_routes(&n->carried, carried);
     count = 0;
     api = api_cluster_routes(&add);
     n->cluster_routes = routes_add(NULL, &count, api, add, n->api);
     n->cluster_routes = routes_add(n->cluster_routes, &count, relay, RELAY_ROUTES, n->relay);
     n->cluster_routes = routes_add(n->cluster_routes, &count, yield, YIELD_ROUTES, &n->yield);
+    n->cluster_routes = routes_add(n->cluster_routes, &count, carried, CARRIED_ROUTES, &n->carried);
     n->cluster_http = http_server_new(&(struct http_server_options){
         .name = "cluster", .routes = n->cluster_routes, .route_count = count});
 }
@@ -301,12 +303,18 @@ static int open_cluster(struct node *n)
 
 /* ---- life ---- */
 
+/* An edge carries them on to an origin, when there may be one. */
+static bool takes_publishers(const struct config *c)
+{
+    return role_ingests(c->node.role) || c->cluster.backend != CLUSTER_NONE;
+}
+
 static void build_rtmp(struct node *n)
 {
     enum node_role role = n->config->node.role;
     n->rtmp = rtmp_server_new(
         &n->workers, &(struct rtmp_server_options){
-                         .publish = role_ingests(role) ? &rtmp_publish_handler : NULL,
+                         .publish = takes_publishers(n->config) ? &rtmp_publish_handler : NULL,
                          .publish_arg = n->ingest,
                          .publish_refusal = "this node takes players only: publish to an origin",
                          .play = role_serves(role) ? &play_rtmp_handler : NULL,
@@ -352,6 +360,9 @@ static int node_build(struct node *n)
         &(struct relay_options){.hub = n->hub, .identity = &n->identity, .guard = n->guard});
     n->yield = (struct yield){n->ingest, n->relay, &n->client};
     ingest_set_asker(n->ingest, yield_ask, &n->yield);
+    n->carried = (struct carried_server){n->ingest, n->relay};
+    if (!role_ingests(c->node.role))
+        ingest_carry(n->ingest, &n->client);
     if (role_serves(c->node.role))
         n->resolve = resolver_new(&(struct resolver_options){
             .workers = &n->workers, .hub = n->hub, .cluster = n->cluster, .client = &n->client});
@@ -440,7 +451,7 @@ static void log_start(const struct node *n)
     struct listen_address rtmp;
     bool beyond =
         config_listen_parse(c->rtmp.listen, &rtmp) == 0 && !config_listen_is_loopback(&rtmp);
-    if (c->auth.publish_keys.count == 0 && role_ingests(c->node.role) && beyond)
+    if (c->auth.publish_keys.count == 0 && takes_publishers(c) && beyond)
         log_warn(&n->log,
                  "auth.open help=\"anybody who reaches %s may publish; set "
                  "auth.publish_keys\"",

@@ -8,6 +8,7 @@
 #include "net/listener.h"
 #include "net/relay_call.h"
 #include "net/rtmp_session.h"
+#include "origin/carried.h"
 #include "origin/publisher.h"
 #include "origin/relay_server.h"
 #include "origin/yield.h"
@@ -38,6 +39,7 @@ struct node {
     struct edge *edge;
     struct relay_server *relay;
     struct yield yield;
+    struct carried_server carried;
     struct resolver *resolve; /* NULL: this node does not pull */
     struct api *api;
 

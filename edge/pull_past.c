@@ -97,6 +97,8 @@ static int take_record(struct past *p, const struct relay_record *rec)
         return take_frame(p, rec);
     case RELAY_GAP:
         return ERR_RANGE;
+    case RELAY_ACCEPTED:
+    case RELAY_WANT_KEY:
     case RELAY_UNKNOWN:
     case RELAY_KEEPALIVE:
     case RELAY_END:

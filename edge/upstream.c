@@ -176,6 +176,8 @@ static int on_record(struct upstream *u, const struct relay_record *rec)
         fail(u, CLOSE_GAP);
         return 0;
     case RELAY_KEEPALIVE:
+    case RELAY_ACCEPTED:
+    case RELAY_WANT_KEY:
     case RELAY_UNKNOWN:
         break;
     }

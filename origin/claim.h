@@ -43,6 +43,8 @@ enum contender_event {
     CONTENDER_REFUSED, /* the last news of a contender … */
     CONTENDER_ENDED,   /* … is one of these two, unless it leaves before */
     CONTENDER_WANT_KEY,
+    CONTENDER_FULL, /* frames wait for a slow link: send no more … */
+    CONTENDER_ROOM, /* … until now */
 };
 struct contender_news {
     enum contender_event event;
@@ -60,8 +62,11 @@ struct contender {
     /* May be called from inside any function of this header; calls back none of them. */
     void (*tell)(struct contender *c, const struct contender_news *news);
 
-    /* claim*.c only */
+    /* carrier.c only */
+    struct carrier *carrier;
+    /* carrier.c or claim*.c only */
     struct list node; /* in the table's list of all */
+    /* claim*.c only */
     struct list wait; /* in its claim's list of those who wait */
     struct claim *claim;
     int64_t hold_until_us, retry_us; /* clock_us */
@@ -84,6 +89,8 @@ void claims_init(struct claims *t, struct worker *w, struct hub *hub, struct clu
 /* After the workers have stopped; must(): no contenders and no drains. */
 void claims_fini(struct claims *t);
 
+/* What a publisher is told when it is refused. */
+const char *contender_refusal_text(enum close_reason why);
 /* Asks for c->name; c->tell() follows, at once or later. */
 void claims_enter(struct claims *t, struct contender *c);
 /* Appends frames of the publisher that has the name; those of any other are dropped.  Takes over

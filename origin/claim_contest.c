@@ -18,7 +18,7 @@
 
 #include <inttypes.h>
 
-static const char *refusal_text(enum close_reason why)
+const char *contender_refusal_text(enum close_reason why)
 {
     static const struct {
         enum close_reason why;
@@ -27,6 +27,7 @@ static const char *refusal_text(enum close_reason why)
         {CLOSE_NAME_TAKEN, "The stream name is taken by another publisher."},
         {CLOSE_OVERLOAD, "This node has no memory for another stream."},
         {CLOSE_DRAIN, "This node is going out of service."},
+        {CLOSE_NO_ORIGIN, "No node of the cluster takes this stream now."},
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i].why == why)
@@ -39,7 +40,7 @@ void contest_refuse(struct contender *c, enum close_reason why)
     if (c->claim != NULL)
         claim_part(c);
     c->tell(c, &(struct contender_news){
-                   .event = CONTENDER_REFUSED, .why = why, .text = refusal_text(why)});
+                   .event = CONTENDER_REFUSED, .why = why, .text = contender_refusal_text(why)});
 }
 
 void contest_enter(struct claim *cl, struct contender *c)

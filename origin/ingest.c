@@ -29,6 +29,20 @@ void ingest_set_asker(struct ingest *i, ingest_asker *ask, void *arg)
     }
 }
 
+void ingest_carry(struct ingest *i, const struct relay_client *client)
+{
+    struct workers *g = i->group;
+    must(i->carriers == NULL);
+    i->carriers = xcalloc((size_t)g->count, sizeof i->carriers[0]);
+    for (int k = 0; k < g->count; k++)
+        carriers_init(&i->carriers[k], &g->workers[k], i->hub, i->cluster, client);
+}
+
+bool ingest_is_draining(struct ingest *i, const struct worker *w)
+{
+    return ingest_table(i, w)->draining;
+}
+
 /* --- about one stream --- */
 
 struct inquiry {
@@ -124,6 +138,7 @@ struct drain_part {
     struct message m;
     struct claims_drained drained;
     struct claims *table;
+    struct carriers *carriers; /* NULL: it has none */
     struct drain *drain;
 };
 
@@ -154,7 +169,10 @@ static void on_empty(struct claims_drained *drained)
 static void run_await(struct message *m)
 {
     struct drain_part *part = container_of(m, struct drain_part, m);
-    claims_await_empty(part->table, &part->drained);
+    if (part->carriers != NULL)
+        carriers_await_empty(part->carriers, &part->drained);
+    else
+        claims_await_empty(part->table, &part->drained);
 }
 
 void ingest_await_empty(struct ingest *i, void (*done)(void *arg), void *arg)
@@ -170,6 +188,8 @@ void ingest_await_empty(struct ingest *i, void (*done)(void *arg), void *arg)
         struct drain_part *part = &d->parts[k];
         *part = (struct drain_part){
             .m.run = run_await, .drained.on_empty = on_empty, .table = &i->tables[k], .drain = d};
+        if (i->carriers != NULL)
+            part->carriers = &i->carriers[k];
         list_init(&part->drained.node);
     }
     /* The last part may finish, and free it all, once it is posted. */
@@ -179,26 +199,52 @@ void ingest_await_empty(struct ingest *i, void (*done)(void *arg), void *arg)
 
 void ingest_drain(struct ingest *i, struct worker *w, int64_t grace_ms)
 {
+    if (i->carriers != NULL)
+        carriers_drain(&i->carriers[w->index], grace_ms);
     claims_drain(ingest_table(i, w), grace_ms);
 }
 
 void ingest_undrain(struct ingest *i, struct worker *w)
 {
+    if (i->carriers != NULL)
+        carriers_undrain(&i->carriers[w->index]);
     claims_undrain(ingest_table(i, w));
 }
 
 /* --- the end --- */
 
 /* Nobody runs messages any more, so a drain that did not finish is not told. */
-static void drop_drains(struct claims *t)
+static void drop_drains(struct list *drains)
 {
     struct claims_drained *drained;
-    while ((drained = LIST_FIRST(&t->drains, struct claims_drained, node)) != NULL) {
+    while ((drained = LIST_FIRST(drains, struct claims_drained, node)) != NULL) {
         struct drain *d = container_of(drained, struct drain_part, drained)->drain;
         list_remove(&drained->node);
         if (atomic_fetch_sub_explicit(&d->left, 1, memory_order_acq_rel) == 1)
             free(d);
     }
+}
+
+static void free_claims(struct claims *t)
+{
+    struct contender *c;
+    while ((c = LIST_FIRST(&t->contenders, struct contender, node)) != NULL) {
+        contender_forget(c);
+        publisher_discard(c);
+    }
+    drop_drains(&t->drains);
+    claims_fini(t);
+}
+
+static void free_carriers(struct carriers *t)
+{
+    struct contender *c;
+    while ((c = LIST_FIRST(&t->contenders, struct contender, node)) != NULL) {
+        carrier_forget(c);
+        publisher_discard(c);
+    }
+    drop_drains(&t->drains);
+    carriers_fini(t);
 }
 
 void ingest_free(struct ingest **ip)
@@ -208,15 +254,11 @@ void ingest_free(struct ingest **ip)
     if (i == NULL)
         return;
     for (int k = 0; k < i->group->count; k++) {
-        struct claims *t = &i->tables[k];
-        struct contender *c;
-        while ((c = LIST_FIRST(&t->contenders, struct contender, node)) != NULL) {
-            contender_forget(c);
-            publisher_discard(c);
-        }
-        drop_drains(t);
-        claims_fini(t);
+        if (i->carriers != NULL)
+            free_carriers(&i->carriers[k]);
+        free_claims(&i->tables[k]);
     }
+    free(i->carriers);
     free(i->tables);
     free(i);
 }

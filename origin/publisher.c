@@ -75,7 +75,7 @@ static void on_accepted(struct publisher *p, const struct contender_news *news)
     METRIC_INC(p->worker->metrics.publishers);
     log_info(&p->log, "publish.start stream=%s proto=%s peer=%s epoch=%" PRIu64, p->contender.name,
              p->contender.proto, p->peer, news->epoch);
-    p->ops->on_accepted(p->owner);
+    p->ops->on_accepted(p->owner, news->epoch);
 }
 
 static void on_refused(struct publisher *p, const struct contender_news *news)
@@ -103,13 +103,18 @@ static void on_want_key(struct publisher *p, const struct contender_news *news)
         p->ops->on_want_key(p->owner);
 }
 
+static void on_full(struct publisher *p, const struct contender_news *news)
+{
+    if (p->state == PUBLISHER_ACCEPTED && p->ops->on_full != NULL)
+        p->ops->on_full(p->owner, news->event == CONTENDER_FULL);
+}
+
 static void run_news(struct message *m)
 {
     static void (*const handlers[])(struct publisher *, const struct contender_news *) = {
-        [CONTENDER_ACCEPTED] = on_accepted,
-        [CONTENDER_REFUSED] = on_refused,
-        [CONTENDER_ENDED] = on_ended,
-        [CONTENDER_WANT_KEY] = on_want_key,
+        [CONTENDER_ACCEPTED] = on_accepted, [CONTENDER_REFUSED] = on_refused,
+        [CONTENDER_ENDED] = on_ended,       [CONTENDER_WANT_KEY] = on_want_key,
+        [CONTENDER_FULL] = on_full,         [CONTENDER_ROOM] = on_full,
     };
     struct publisher_news *n = container_of(m, struct publisher_news, m);
     struct publisher *p = OBJ_CAST(struct publisher, n->to, PUBLISHER_MAGIC);
@@ -129,12 +134,44 @@ static void tell(struct contender *c, const struct contender_news *news)
     worker_post(p->worker, &n->m);
 }
 
+/* --- where the frames go: the claim on the name, or a carrier, which lives on our worker --- */
+
+static bool is_carried(const struct publisher *p)
+{
+    return p->ingest->carriers != NULL;
+}
+
+static void enter(struct publisher *p)
+{
+    if (is_carried(p))
+        carrier_enter(&p->ingest->carriers[p->home->index], &p->contender);
+    else
+        claims_enter(ingest_table(p->ingest, p->home), &p->contender);
+}
+
+static void hand_over(struct publisher *p, struct frame **frames, size_t count)
+{
+    if (is_carried(p))
+        carrier_frames(&p->contender, frames, count);
+    else
+        contender_frames(&p->contender, frames, count);
+}
+
+static void leave(struct publisher *p)
+{
+    if (is_carried(p))
+        carrier_leave(&p->contender, p->clean);
+    else
+        contender_leave(&p->contender, p->clean);
+}
+
 /* --- life --- */
 
 static void publisher_free(struct publisher *p)
 {
     must(p->closed && p->batch == NULL);
-    hub_unpin(p->ingest->hub, p->contender.name);
+    if (!is_carried(p))
+        hub_unpin(p->ingest->hub, p->contender.name);
     OBJ_POISON(p);
     free(p);
 }
@@ -147,8 +184,7 @@ void publisher_discard(struct contender *c)
 /* On the home worker. */
 static void run_enter(struct message *m)
 {
-    struct publisher *p = container_of(m, struct publisher, enter);
-    claims_enter(ingest_table(p->ingest, p->home), &p->contender);
+    enter(container_of(m, struct publisher, enter));
 }
 
 static void run_left(struct message *m)
@@ -160,7 +196,7 @@ static void run_left(struct message *m)
 static void run_leave(struct message *m)
 {
     struct publisher *p = container_of(m, struct publisher, leave);
-    contender_leave(&p->contender, p->clean);
+    leave(p);
     m->run = run_left;
     worker_post(p->worker, m);
 }
@@ -181,7 +217,7 @@ struct publisher *publisher_open(struct ingest *i, struct worker *w,
     must(slice_copy(slice_text(o->identity), c->identity, sizeof c->identity));
     must(slice_copy(slice_text(o->proto), c->proto, sizeof c->proto));
     c->tell = tell;
-    p->home = hub_pin(i->hub, c->name, w);
+    p->home = is_carried(p) ? w : hub_pin(i->hub, c->name, w);
     p->enter.run = run_enter;
     p->leave.run = run_leave;
     worker_post(p->home, &p->enter);
@@ -248,6 +284,18 @@ int publisher_push(struct publisher *p, uint8_t type, uint32_t timestamp_ms, str
     return p->state == PUBLISHER_ACCEPTED ? push_frames(p, type, timestamp_ms, body) : 0;
 }
 
+void publisher_push_frame(struct publisher *p, struct frame **f)
+{
+    must(!p->closed);
+    if (p->state != PUBLISHER_ACCEPTED) {
+        frame_unref(f);
+        return;
+    }
+    METRIC_INC(p->worker->metrics.frames_in_total);
+    batch_add(p, f, 1);
+    *f = NULL;
+}
+
 static void run_answered(struct message *m)
 {
     struct batch *b = container_of(m, struct batch, m);
@@ -263,7 +311,7 @@ static void run_batch(struct message *m)
 {
     struct batch *b = container_of(m, struct batch, m);
     struct publisher *p = b->from;
-    contender_frames(&p->contender, b->frames, b->count);
+    hand_over(p, b->frames, b->count);
     atomic_fetch_sub_explicit(&p->in_flight, b->bytes, memory_order_relaxed);
     if (!b->answered) {
         free(b);
@@ -297,6 +345,6 @@ void publisher_flush(struct publisher *p)
         post_batch(p, b);
         return;
     }
-    contender_frames(&p->contender, b->frames, b->count);
+    hand_over(p, b->frames, b->count);
     free(b);
 }

@@ -20,6 +20,14 @@ struct ingest *ingest_new(struct workers *g, struct hub *hub, struct cluster *cl
 /* After the workers have stopped and every publisher was closed; before the hub and its hooks. */
 void ingest_free(struct ingest **ip);
 /*
+ * Publishers are not owned here but carried on to a node that owns streams (origin/carrier.h).
+ * Before the workers start; `client` outlives it.
+ */
+struct relay_client;
+void ingest_carry(struct ingest *i, const struct relay_client *client);
+/* Publishers are refused for a drain; w is the caller's worker. */
+bool ingest_is_draining(struct ingest *i, const struct worker *w);
+/*
  * How to ask the node of `owner` whether it still has a live publisher of the name; done(gone) once
  * on w, never from inside, within some 300 ms.  No answer and a refused connection are the asker's
  * to judge.  Without one only the directory is asked.  Before the workers start.
@@ -47,7 +55,7 @@ void ingest_await_empty(struct ingest *i, void (*done)(void *arg), void *arg);
 
 /* Called on the connection's worker, never from inside publisher_open or publisher_push. */
 struct publisher_ops {
-    void (*on_accepted)(void *owner);
+    void (*on_accepted)(void *owner, uint64_t epoch);
     /* The last calls; the owner then closes the publisher. */
     void (*on_refused)(void *owner, enum close_reason why, const char *text);
     /* FENCED, KICKED, DRAIN, NO_MEDIA, NAME_TAKEN */
@@ -82,6 +90,9 @@ struct publisher *publisher_open(struct ingest *i, struct worker *w,
  * must(): only after on_accepted.
  */
 int publisher_push(struct publisher *p, uint8_t type, uint32_t timestamp_ms, struct slice body);
+/* The same with a frame that is one already (of another node): takes its reference by clearing *f.
+ * It is dropped unless the publisher is accepted. */
+void publisher_push_frame(struct publisher *p, struct frame **f);
 /* Sends what was pushed to the home worker; at the end of a read. */
 void publisher_flush(struct publisher *p);
 /*

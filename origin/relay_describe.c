@@ -132,6 +132,7 @@ static uint8_t end_reason(enum close_reason why)
     case CLOSE_GAP:
     case CLOSE_IDLE:
     case CLOSE_OVERLOAD:
+    case CLOSE_NO_ORIGIN:
     case CLOSE_LOOP:
     case CLOSE_INTERNAL:
     case CLOSE_REASON_COUNT:

@@ -27,6 +27,11 @@ struct relay_request {
     bool finite;
 };
 
+/* Admits a request that names a stream and fills in its name and sender; false when it has been
+ * answered. */
+bool relay_open_request(struct relay_server *s, struct http_exchange *x,
+                        const struct http_request *req, struct relay_request *q);
+
 /* Answers with the flow; takes the exchange over. */
 void relay_flow_open(struct relay_server *s, struct http_exchange *x,
                      const struct relay_request *q);
@@ -71,6 +76,8 @@ bool relay_place_past(const struct relay_request *q, const struct log *l, struct
 bool relay_place_live(const struct relay_request *q, const struct log *l, struct relay_place *at);
 /* Of a run that follows another: all of it, as far as it makes sense. */
 struct relay_place relay_place_of_run(const struct run *run);
+/* Of the newest part of a run that makes sense. */
+struct relay_place relay_place_newest(const struct run *run);
 const struct inforce *relay_newest_inforce(const struct run *run);
 
 #endif

@@ -24,6 +24,11 @@ struct relay_place relay_place_of_run(const struct run *run)
                            : begin_at(run, run_key_from(run, 0));
 }
 
+struct relay_place relay_place_newest(const struct run *run)
+{
+    return begin_at(run, run_newest_key(run));
+}
+
 bool relay_place_past(const struct relay_request *q, const struct log *l, struct relay_place *at)
 {
     const struct run *run = log_find(l, q->epoch);
@@ -50,6 +55,6 @@ bool relay_place_live(const struct relay_request *q, const struct log *l, struct
     else if (run != NULL && q->from >= run->first && q->from <= run->next)
         *at = (struct relay_place){run, q->from, relay_newest_inforce(run)};
     else
-        *at = begin_at(newest, run_newest_key(newest));
+        *at = relay_place_newest(newest);
     return true;
 }

@@ -77,9 +77,8 @@ static bool check_path(struct relay_server *s, struct http_exchange *x,
     return false;
 }
 
-/* Admits a request that names a stream; false when it has been answered. */
-static bool open_request(struct relay_server *s, struct http_exchange *x,
-                         const struct http_request *req, struct relay_request *q)
+bool relay_open_request(struct relay_server *s, struct http_exchange *x,
+                        const struct http_request *req, struct relay_request *q)
 {
     struct relay_sender sender;
     *q = (struct relay_request){0};
@@ -126,7 +125,7 @@ static void handle_get(struct http_exchange *x, const struct http_request *req, 
     struct relay_server *s = arg;
     struct relay_request q;
     char text[8];
-    if (!open_request(s, x, req, &q))
+    if (!relay_open_request(s, x, req, &q))
         return;
     if (http_request_query(req, "probe", text, sizeof text)) {
         relay_answer_probe(s, x, q.name);
@@ -147,7 +146,7 @@ static void handle_want(struct http_exchange *x, const struct http_request *req,
 {
     struct relay_server *s = arg;
     struct relay_request q;
-    if (!open_request(s, x, req, &q))
+    if (!relay_open_request(s, x, req, &q))
         return;
     json_t *body = json_parse(req->body);
     bool key = json_is_true(json_object_get(body, "key"));

@@ -57,7 +57,7 @@ int rtmp_publish_identity(const struct text_list *keys, const char *query,
 
 /* --- the claim's word --- */
 
-static void on_accepted(void *owner)
+static void on_accepted(void *owner, uint64_t epoch)
 {
     struct rtmp_publish *h = OBJ_CAST(struct rtmp_publish, owner, RTMP_PUBLISH_MAGIC);
     if (h->over)

@@ -29,6 +29,17 @@ const char *close_reason_help(enum close_reason why)
     return reason_of(why)->help;
 }
 
+bool close_reason_parse(struct slice word, enum close_reason *out)
+{
+    for (int i = 0; i < CLOSE_REASON_COUNT; i++) {
+        if (slice_is(word, reasons[i].name)) {
+            *out = (enum close_reason)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 int close_reason_is_fault(enum close_reason why)
 {
     return reason_of(why)->is_fault;

@@ -1,6 +1,10 @@
 #ifndef SLUICE_CORE_CLOSE_REASON_H
 #define SLUICE_CORE_CLOSE_REASON_H
 
+#include "base/slice.h"
+
+#include <stdbool.h>
+
 /*
  * Why a session, a stream or a link ended.  One row: name, word (log lines and the
  * metric label), is it a fault worth a warning, help.
@@ -26,6 +30,7 @@
     X(IDLE, idle, 0, "nobody read the stream any more")                                            \
     X(OVERLOAD, overload, 1, "a resource limit of this node was reached")                          \
     X(DRAIN, drain, 0, "the node is going out of service")                                         \
+    X(NO_ORIGIN, no_origin, 1, "no node of the cluster took the publisher in time")                \
     X(LOOP, loop, 1, "a relay request came back to a node it had passed")                          \
     X(INTERNAL, internal, 1, "the node failed to do its part")
 
@@ -39,6 +44,8 @@ enum close_reason {
 /* "peer_closed" … */
 const char *close_reason_name(enum close_reason why);
 const char *close_reason_help(enum close_reason why);
+/* The reason of that word; false when there is none. */
+bool close_reason_parse(struct slice word, enum close_reason *out);
 int close_reason_is_fault(enum close_reason why);
 
 #endif

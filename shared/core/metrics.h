@@ -30,6 +30,9 @@
     X(pulls_total, "Relay connections opened to other nodes")                                      \
     X(pull_reconnects_total, "Relay connections opened again after a loss")                        \
     X(relays_total, "Relay connections accepted from other nodes")                                 \
+    X(carries_total, "Publishers carried on to an origin")                                         \
+    X(carry_reconnects_total, "Carried publishers that went on at an origin after a loss")         \
+    X(frames_carried_total, "Frames sent on to origins")                                           \
     X(relay_auth_failed_total, "Requests between nodes with a bad signature")                      \
     X(relay_gaps_total, "Relay links ended because the reader fell out of the log")                \
     X(lookups_total, "Streams looked up in the cluster")                                           \
@@ -51,6 +54,7 @@
     X(viewers_rtmp, "RTMP players")                                                                \
     X(viewers_flv, "HTTP-FLV players")                                                             \
     X(publishers, "Publishers")                                                                    \
+    X(carried_publishers, "Publishers of this node that are carried on to an origin")              \
     X(pulls, "Streams pulled from other nodes")                                                    \
     X(relays, "Relay connections being served")                                                    \
     X(feeds, "Streams known on a worker, replicas counted")                                        \

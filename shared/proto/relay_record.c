@@ -3,7 +3,7 @@
 #include "base/err.h"
 #include "base/must.h"
 
-/* Records, and the payloads of end and gap records.  The state's is in relay_state.c. */
+/* Records, and the payloads of end, gap and accepted records.  The state's is in relay_state.c. */
 
 #define LENGTH_FIELD 4 /* bytes of `length`, which does not count itself */
 #define LENGTH_MIN   (RELAY_RECORD_HEADER_SIZE - LENGTH_FIELD)
@@ -22,7 +22,7 @@ ssize_t relay_record_read(const uint8_t *src, size_t len, struct relay_record *o
         return 0;
     uint8_t type = rd_u8(&r);
     struct relay_record rec = {
-        .type = type <= RELAY_GAP ? (enum relay_type)type : RELAY_UNKNOWN,
+        .type = type <= RELAY_WANT_KEY ? (enum relay_type)type : RELAY_UNKNOWN,
     };
     rec.flags = rd_u8(&r);
     rec.track = rd_u16(&r);
@@ -92,6 +92,17 @@ int relay_end_decode(struct slice payload, struct relay_end *out)
     return 0;
 }
 
+/* One number; what follows it is of a later version. */
+static int decode_u64(struct slice payload, uint64_t *out)
+{
+    struct rd r = rd_slice(payload);
+    uint64_t v = rd_u64(&r);
+    if (r.underrun)
+        return ERR_PROTOCOL;
+    *out = v;
+    return 0;
+}
+
 void relay_gap_write(struct wr *w, uint64_t first_seq)
 {
     wr_u64(w, first_seq);
@@ -99,10 +110,15 @@ void relay_gap_write(struct wr *w, uint64_t first_seq)
 
 int relay_gap_decode(struct slice payload, uint64_t *first_seq)
 {
-    struct rd r = rd_slice(payload);
-    uint64_t seq = rd_u64(&r);
-    if (r.underrun)
-        return ERR_PROTOCOL;
-    *first_seq = seq;
-    return 0;
+    return decode_u64(payload, first_seq);
+}
+
+void relay_accepted_write(struct wr *w, uint64_t epoch)
+{
+    wr_u64(w, epoch);
+}
+
+int relay_accepted_decode(struct slice payload, uint64_t *epoch)
+{
+    return decode_u64(payload, epoch);
 }

@@ -29,7 +29,9 @@ enum relay_type {
     RELAY_FRAME,
     RELAY_KEEPALIVE,
     RELAY_END,
-    RELAY_GAP
+    RELAY_GAP,
+    RELAY_ACCEPTED, /* to who carries a publisher: the name is its, with this epoch */
+    RELAY_WANT_KEY, /* to the same: a reader needs a key frame soon; no payload */
 };
 
 struct relay_record {
@@ -155,12 +157,14 @@ struct relay_end {
     struct slice text;
 };
 
-/* Payloads of end and gap records.  Text beyond RELAY_END_TEXT_MAX is cut off by the writer and
+/* Payloads of end, gap and accepted records.  Text beyond RELAY_END_TEXT_MAX is cut off by the writer and
  * refused by the reader.  Readers return 0 or ERR_PROTOCOL. */
 void relay_end_write(struct wr *w, const struct relay_end *end);
 int relay_end_decode(struct slice payload, struct relay_end *out);
 void relay_gap_write(struct wr *w, uint64_t first_seq);
 /* *first_seq is the oldest seq that the sender still holds. */
 int relay_gap_decode(struct slice payload, uint64_t *first_seq);
+void relay_accepted_write(struct wr *w, uint64_t epoch);
+int relay_accepted_decode(struct slice payload, uint64_t *epoch);
 
 #endif

@@ -36,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_state(rec.payload);
         relay_end_decode(rec.payload, &end);
         relay_gap_decode(rec.payload, &seq);
+        relay_accepted_decode(rec.payload, &seq);
         data += n;
         size -= (size_t)n;
     }

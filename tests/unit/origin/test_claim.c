@@ -199,6 +199,9 @@ static void tell(struct contender *c, const struct contender_news *news)
     case CONTENDER_WANT_KEY:
         note("%c want_key\n", letter);
         break;
+    case CONTENDER_FULL:
+    case CONTENDER_ROOM:
+        fail(); /* a carrier's */
     }
 }
 

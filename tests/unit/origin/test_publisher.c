@@ -132,7 +132,7 @@ struct source {
     bool clean; /* how do_close() is to close it */
 };
 
-static void on_accepted(void *owner)
+static void on_accepted(void *owner, uint64_t epoch)
 {
     struct source *s = owner;
     lock();

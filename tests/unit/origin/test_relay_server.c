@@ -76,6 +76,8 @@ static void got_record(struct asker *a, const struct relay_record *rec)
         assert_int_equal(relay_gap_decode(rec->payload, &a->gap_first), 0);
         a->has_gap = true;
         break;
+    case RELAY_ACCEPTED:
+    case RELAY_WANT_KEY:
     case RELAY_UNKNOWN:
         fail();
     }

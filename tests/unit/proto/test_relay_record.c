@@ -113,7 +113,7 @@ static void record_lengths(void **state)
 
 static void unknown_types_are_marked(void **state)
 {
-    static const uint8_t types[] = {0, 6, 255};
+    static const uint8_t types[] = {0, 8, 255};
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         uint8_t bytes[40] = {0, 0, 0, 36, types[i]};
         struct relay_record rec;
@@ -360,6 +360,14 @@ static void ends_and_gaps(void **state)
     assert_int_equal(relay_gap_decode(wr_slice(&w), &seq), 0);
     assert_true(seq == 0x1122334455667788);
     assert_int_equal(relay_gap_decode(slice_of(bytes, 7), &seq), ERR_PROTOCOL);
+
+    uint64_t epoch = 0;
+    uint8_t room[16] = {0};
+    struct wr a = wr_init(room, sizeof room);
+    relay_accepted_write(&a, 1700000000000001);
+    assert_int_equal(relay_accepted_decode(wr_slice(&a), &epoch), 0);
+    assert_int_equal(epoch, 1700000000000001);
+    assert_int_equal(relay_accepted_decode(slice_of(room, 7), &epoch), ERR_PROTOCOL);
 }
 
 int main(void)

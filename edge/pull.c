@@ -71,9 +71,10 @@ static void on_hold(void *arg)
 /* Below, at or above 0 as the link's run is lower than, the same as or higher than the feed's. */
 static int compare(const struct upstream *u, const struct run *run)
 {
+    uint64_t ours =
+        run->origin != NULL ? run->origin->instance : u->client->self->instance; /* our claim's */
     if (u->run.epoch != run->epoch)
         return u->run.epoch < run->epoch ? -1 : 1;
-    uint64_t ours = run->origin != NULL ? run->origin->instance : u->run.origin->instance;
     return (u->run.origin->instance > ours) - (u->run.origin->instance < ours);
 }
 
@@ -100,10 +101,22 @@ static void tell_lost(struct pull *p, const struct upstream *u)
     timer_set_ms(&p->hold, c->stream.lost_ms + c->viewer.hold_ms);
 }
 
+/* By the state that came with it: its owner may be nodes away. */
+static void tell_run(struct pull *p, const struct upstream *u)
+{
+    const struct run_origin *o = u->run.origin;
+    struct cluster_owner owner = {
+        .found = true, .lost = u->run.lost, .epoch = u->run.epoch, .instance = o->instance};
+    struct slice rest, node = slice_cut(slice_text(o->path), ',', &rest, NULL);
+    if (slice_copy(node, owner.node, sizeof owner.node))
+        p->ops->on_run(p, &owner, p->arg);
+}
+
 static void open_run(struct pull *p, const struct upstream *u, uint64_t seq)
 {
     feed_open_run(p->feed, u->run.epoch, seq, u->run.wall_us, u->run.inforce);
     feed_set_origin(p->feed, u->run.origin);
+    tell_run(p, u);
     log_info(&p->log, "pull.run stream=%s node=%s epoch=%" PRIu64 " seq=%" PRIu64, p->feed->name,
              u->owner.node, u->run.epoch, seq);
 }

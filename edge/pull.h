@@ -32,6 +32,8 @@ struct pull_ops {
     void (*on_down)(struct pull *p, void *arg);
     /* The owner itself told a higher (epoch, instance) than we knew of. */
     void (*on_owner)(struct pull *p, const struct cluster_owner *owner, void *arg);
+    /* A run of this owner (without an address) has begun here, whoever passed it on. */
+    void (*on_run)(struct pull *p, const struct cluster_owner *owner, void *arg);
     /* The last call, at the end of a turn: to be freed. */
     void (*on_end)(struct pull *p, enum pull_end why, void *arg);
 };

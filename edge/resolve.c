@@ -100,6 +100,12 @@ static void on_pull_owner(struct pull *p, const struct cluster_owner *owner, voi
     cluster_learn(s->resolver->o.cluster, s->feed->name, owner);
 }
 
+static void on_pull_run(struct pull *p, const struct cluster_owner *owner, void *arg)
+{
+    struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
+    cluster_saw(s->resolver->o.cluster, s->feed->name, owner);
+}
+
 static void on_pull_end(struct pull *p, enum pull_end why, void *arg)
 {
     struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
@@ -114,7 +120,7 @@ static void on_pull_end(struct pull *p, enum pull_end why, void *arg)
 
 static void start_pull(struct resolution *s, const struct cluster_owner *owner)
 {
-    static const struct pull_ops ops = {on_pull_down, on_pull_owner, on_pull_end};
+    static const struct pull_ops ops = {on_pull_down, on_pull_owner, on_pull_run, on_pull_end};
     if (!hub_has_memory(s->resolver->o.hub)) {
         log_warn(&s->log, "pull.refused stream=%s reason=memory", s->feed->name);
         return;
@@ -137,9 +143,16 @@ static bool is_over(const struct resolution *s, const struct cluster_owner *owne
 {
     const struct feed *f = s->feed;
     const struct run *run = log_newest(f->log);
-    if (owner->regressed || run == NULL || owner->epoch > run->epoch)
+    if (owner->regressed || run == NULL)
         return false;
-    return owner->epoch < run->epoch || (f->state == FEED_ENDED && f->why != CLOSE_SOURCE_LOST);
+    const struct cluster_owner had = {.epoch = run->epoch,
+                                      .instance = run->origin != NULL
+                                                      ? run->origin->instance
+                                                      : s->resolver->o.client->self->instance};
+    if (cluster_owner_higher(owner, &had))
+        return false;
+    return cluster_owner_higher(&had, owner) ||
+           (f->state == FEED_ENDED && f->why != CLOSE_SOURCE_LOST);
 }
 
 static void consider(struct resolution *s, const struct cluster_owner *owner)

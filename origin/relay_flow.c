@@ -286,6 +286,8 @@ static void on_change(struct feed_reader *r)
         end_soon(w, r->feed->why);
     else if (leave)
         end_soon(w, CLOSE_DRAIN);
+    else
+        w->ending = false; /* a stream that comes back goes on here */
     if (w->started)
         flush(w);
     else if (leave)

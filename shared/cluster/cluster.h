@@ -153,6 +153,9 @@ void cluster_unwatch(struct cluster *c, const char *name);
 void cluster_learn(struct cluster *c, const char *name, const struct cluster_owner *owner);
 /* What fill_load says of draining has changed: others are told now, not with the next heartbeat. */
 void cluster_self_changed(struct cluster *c);
+/* Frames of this owner (without an address) came from a third node: what is lower is stale from now
+ * on, and what is granted here will be higher. */
+void cluster_saw(struct cluster *c, const char *name, const struct cluster_owner *owner);
 /* True while the directory answers. */
 bool cluster_is_up(const struct cluster *c);
 

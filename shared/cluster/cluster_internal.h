@@ -87,6 +87,8 @@ void cluster_request_send(struct cluster_request *r);
 void cluster_request_answer(struct cluster_request *r);
 void cluster_request_free(struct cluster_request **rp);
 
+/* Somebody without an address is the owner: nobody is told, but what is lower is stale. */
+void cluster_raise(struct cluster *c, const char *name, const struct cluster_owner *owner);
 /* What remains of the directory's answer when what we remember is higher. */
 void cluster_settle(struct cluster *c, const char *name, struct cluster_owner *owner);
 

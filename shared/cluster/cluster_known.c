@@ -94,8 +94,10 @@ void known_set(struct known *k, const struct cluster_owner *owner)
 
 void known_owner(const struct known *k, struct cluster_owner *out)
 {
-    *out = (struct cluster_owner){
-        .found = k->found, .lost = k->lost, .epoch = k->epoch, .instance = k->instance};
+    *out = (struct cluster_owner){.found = k->found && k->address[0] != '\0',
+                                  .lost = k->lost,
+                                  .epoch = k->epoch,
+                                  .instance = k->instance};
     slice_copy(slice_text(k->node_id), out->node, sizeof out->node);
     if (k->address != NULL)
         slice_copy(slice_text(k->address), out->address, sizeof out->address);

@@ -20,7 +20,7 @@ struct known {
     bool missing; /* the directory had no record when it was last read */
     uint64_t epoch, instance;
     char node_id[NAME_NODE_MAX + 1];
-    char *address;
+    char *address;        /* empty: not known yet */
     uint64_t low_epoch;   /* a lower epoch that the directory shows, or 0 */
     int64_t low_since_us; /* since when */
     char name[];

@@ -152,6 +152,15 @@ void cluster_settle(struct cluster *c, const char *name, struct cluster_owner *o
     owner->from_directory = equal;
 }
 
+void cluster_raise(struct cluster *c, const char *name, const struct cluster_owner *owner)
+{
+    struct known *k = known_touch(&c->known, name, clock_us());
+    if (known_compare(k, owner->epoch, owner->instance) >= 0)
+        return;
+    known_set(k, owner);
+    fence_if_lower(c, name, owner);
+}
+
 uint64_t cluster_backend_epoch_seen(struct cluster *c, const char *name)
 {
     struct known *k = known_get(&c->known, name, clock_us());

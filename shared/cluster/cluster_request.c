@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UNREGISTERED_SPREAD 1024 /* epochs */
+
 struct watch {
     int64_t count;
 };
@@ -107,8 +109,10 @@ void cluster_backend_answer_unregistered(struct cluster_request *r, uint64_t flo
         floor = seen;
     if (r->claim.floor > floor)
         floor = r->claim.floor;
+    /* Nodes that are apart and whose clocks are behind would all choose the next number. */
+    uint64_t next = floor + 1 + c->self.instance % UNREGISTERED_SPREAD;
     struct cluster_claimed claimed = {.verdict = CLAIM_UNREGISTERED,
-                                      .epoch = now > floor ? now : floor + 1,
+                                      .epoch = now > next ? now : next,
                                       .next_msn = CLUSTER_NEXT_NONE,
                                       .next_dsn = CLUSTER_NEXT_NONE};
     struct known *k = known_get(&c->known, r->claim.name, clock_us());
@@ -260,6 +264,19 @@ static void run_learn(struct cluster_request *r)
 void cluster_learn(struct cluster *c, const char *name, const struct cluster_owner *owner)
 {
     struct cluster_request *r = cluster_request_new(c, name, run_learn);
+    r->owner = *owner;
+    cluster_request_send(r);
+}
+
+static void run_saw(struct cluster_request *r)
+{
+    cluster_raise(r->cluster, r->claim.name, &r->owner);
+    cluster_request_free(&r);
+}
+
+void cluster_saw(struct cluster *c, const char *name, const struct cluster_owner *owner)
+{
+    struct cluster_request *r = cluster_request_new(c, name, run_saw);
     r->owner = *owner;
     cluster_request_send(r);
 }

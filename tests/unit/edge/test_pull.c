@@ -32,7 +32,11 @@ static void on_end(struct pull *p, enum pull_end why, void *arg)
     s->why = why;
 }
 
-static const struct pull_ops pull_ops = {on_down, on_owner, on_end};
+static void on_run(struct pull *p, const struct cluster_owner *owner, void *arg)
+{
+}
+
+static const struct pull_ops pull_ops = {on_down, on_owner, on_run, on_end};
 
 /* --- a reader on the edge --- */
 

@@ -84,7 +84,9 @@ static bool is_stale(const struct pull *p, const struct upstream *u)
     const struct run *run = log_newest(p->feed->log);
     if (run != NULL && compare(u, run) < 0)
         return !u->owner.regressed;
-    return u->run.epoch < u->owner.epoch;
+    if (u->run.epoch != u->owner.epoch)
+        return u->run.epoch < u->owner.epoch;
+    return u->run.origin->instance < u->owner.instance;
 }
 
 /* The owner decides how long it waits for its publisher, but not for ever: it may have been fenced

@@ -165,18 +165,39 @@ static void consider(struct resolution *s, const struct cluster_owner *owner)
         start_pull(s, owner);
 }
 
-static void on_asked(const struct cluster_owner *owner, void *arg)
-{
-    struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
-    s->ask = NULL;
-    consider(s, owner);
-}
-
+/* A question to the cluster, which may outlive the resolution. */
 struct lookup {
     struct resolver *resolver;
     struct worker *worker;
     char name[NAME_STREAM_MAX + 1];
 };
+
+static struct lookup *lookup_new(const struct resolution *s)
+{
+    struct lookup *l = xcalloc(1, sizeof *l);
+    l->resolver = s->resolver;
+    l->worker = s->worker;
+    must(slice_copy(slice_text(s->feed->name), l->name, sizeof l->name));
+    return l;
+}
+
+static void on_reported(const struct cluster_owner *owner, void *arg)
+{
+    struct lookup *l = arg;
+    struct resolution *s = find(l->resolver, l->worker, l->name);
+    if (s != NULL)
+        consider(s, owner);
+    free(l);
+}
+
+static void on_asked(const struct cluster_owner *owner, void *arg)
+{
+    struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
+    s->ask = NULL;
+    if (owner->found)
+        cluster_report(s->resolver->o.cluster, s->worker, s->feed->name, owner, on_reported,
+                       lookup_new(s));
+}
 
 static void on_looked_up(const struct cluster_owner *owner, void *arg)
 {
@@ -205,12 +226,8 @@ static void look_up(struct resolution *s)
         timer_set_us(&s->again, wait_us > 0 ? wait_us : RESOLVE_AGAIN_MS * 1000);
     if (wait_us > 0 || s->looking)
         return;
-    struct lookup *l = xcalloc(1, sizeof *l);
-    l->resolver = s->resolver;
-    l->worker = s->worker;
-    must(slice_copy(slice_text(s->feed->name), l->name, sizeof l->name));
     s->looking = true;
-    cluster_lookup(s->resolver->o.cluster, s->worker, s->feed->name, on_looked_up, l);
+    cluster_lookup(s->resolver->o.cluster, s->worker, s->feed->name, on_looked_up, lookup_new(s));
 }
 
 static void on_again(void *arg)

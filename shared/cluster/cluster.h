@@ -146,6 +146,10 @@ typedef void cluster_lookup_done(const struct cluster_owner *owner, void *arg);
  * false); never later than 2 s. */
 void cluster_lookup(struct cluster *c, struct worker *caller, const char *name,
                     cluster_lookup_done *done, void *arg);
+/* What the nodes themselves said of the owner while the directory is away: weighed like its record
+ * would be, and answered like a look-up. */
+void cluster_report(struct cluster *c, struct worker *caller, const char *name,
+                    const struct cluster_owner *owner, cluster_lookup_done *done, void *arg);
 /* The interest set: streams with readers here.  Changes come through on_owner. Counted per name. */
 void cluster_watch(struct cluster *c, const char *name);
 void cluster_unwatch(struct cluster *c, const char *name);

@@ -61,8 +61,8 @@ static void on_ended(struct cluster *c, const char *name, const struct cluster_o
         return;
     }
     struct known *k = known_touch(&c->known, name, now_us);
-    bool told = k->epoch == owner->epoch && !k->found;
-    if (k->epoch > owner->epoch || told)
+    int order = known_compare(k, owner->epoch, owner->instance);
+    if (order > 0 || (order == 0 && !k->found))
         return;
     known_set(k, owner);
     tell(c, name, owner);

@@ -255,6 +255,24 @@ void cluster_backend_answer_owner(struct cluster_request *r, const struct cluste
     cluster_request_answer(r);
 }
 
+static void run_report(struct cluster_request *r)
+{
+    const struct cluster_owner owner = r->owner;
+    cluster_backend_answer_owner(r, &owner);
+}
+
+void cluster_report(struct cluster *c, struct worker *caller, const char *name,
+                    const struct cluster_owner *owner, cluster_lookup_done *done, void *arg)
+{
+    struct cluster_request *r = cluster_request_new(c, name, run_report);
+    r->caller = caller;
+    r->finish = finish_lookup;
+    r->done.lookup = done;
+    r->arg = arg;
+    r->owner = *owner;
+    cluster_request_send(r);
+}
+
 static void run_learn(struct cluster_request *r)
 {
     cluster_backend_news(r->cluster, r->claim.name, &r->owner, CLUSTER_NEWS_EVENT);

@@ -84,7 +84,7 @@ static void on_frames(struct feed_reader *r)
 {
     struct sim_viewer *v = container_of(r, struct sim_viewer, reader);
     const struct run *run = log_newest(r->feed->log);
-    if (run == NULL)
+    if (run == NULL || r->feed->state == FEED_ENDED)
         return;
     uint64_t ours = sim_nodes[v->node].identity.instance;
     uint64_t owner = run->origin != NULL ? run->origin->instance : ours;

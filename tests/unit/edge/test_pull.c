@@ -480,6 +480,7 @@ static void a_replica_is_served_on(void **state)
     node_open(&far, &w->f, "e2", 22);
     far.feed = feed_hold(far.hub, w->f.w, RELAY_STREAM);
     struct cluster_owner o = owner_of(&w->edge, 100);
+    o.instance = w->a.id.instance;
     pull = pull_open(far.feed, &far.client, &o, &pull_ops, &seen);
     node_frames(&w->a, 5);
     TURN_UNTIL(&w->f, last_of(far.feed) == 30);

@@ -525,8 +525,26 @@ void redis_conn_subscribe(struct redis_conn *c, const struct redis_args *a)
         sim_pipe_put(&c->out, request_of(c->at, a));
 }
 
-void redis_conn_leaves(struct redis_conn *c)
+void redis_conn_set_quiet(struct redis_conn *c)
 {
+}
+
+/* There is one Redis, and no Sentinel. */
+void redis_conn_set_finder(struct redis_conn *c, redis_find *find, void *arg, bool master)
+{
+}
+
+void redis_conn_found(struct redis_conn *c, const char *address)
+{
+}
+
+void redis_conn_move(struct redis_conn *c, const char *address)
+{
+}
+
+const char *redis_conn_address(const struct redis_conn *c)
+{
+    return "redis:6379";
 }
 
 void redis_conn_drop(struct redis_conn *c, const char *why)

@@ -160,7 +160,7 @@ static void close_encoder(struct sim_encoder *e, bool clean)
     publisher_close(&e->publisher, clean);
 }
 
-static void on_accepted(void *owner)
+static void on_accepted(void *owner, uint64_t epoch)
 {
     struct sim_encoder *e = owner;
     e->accepted = true;

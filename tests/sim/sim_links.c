@@ -35,13 +35,15 @@ struct relay_call {
     struct buf body, unread;
     struct sim_event *start, *deadline, *ending;
     int64_t idle_us;
-    struct sim_pipe in; /* from the server: struct bit */
+    struct sim_pipe in;  /* from the server: struct bit */
+    struct sim_pipe out; /* a streamed body: BIT_BODY and BIT_END */
+    bool streams_body;
     struct http_exchange *x;
     int status;
     bool busy, cancelled;
 };
 
-/* What the server sent. */
+/* What is under way. */
 struct bit {
     enum { BIT_HEAD, BIT_BODY, BIT_END, BIT_RESET } kind;
     int status;
@@ -57,7 +59,8 @@ struct http_exchange {
     struct sim_event *gone;
     const struct http_exchange_ops *ops;
     void *owner;
-    bool streaming, over, busy;
+    bool over, busy, body_ended, paused;
+    struct buf unread; /* of a body that follows */
 };
 
 static struct {
@@ -78,6 +81,7 @@ static void exchange_free(struct http_exchange *x)
     sim_cancel(&x->gone);
     if (x->busy)
         return;
+    buf_fini(&x->unread);
     list_remove(&x->node);
     free(x);
 }
@@ -139,7 +143,6 @@ void http_respond_error(struct http_exchange *x, int status, const char *code, c
 void http_stream(struct http_exchange *x, int status, const struct http_header *headers,
                  size_t count)
 {
-    x->streaming = true;
     send_bit(x, BIT_HEAD, status, NULL, 0);
 }
 
@@ -185,6 +188,84 @@ bool relay_admit(struct relay_guard *g, const struct relay_identity *self, struc
     return true;
 }
 
+/* --- a body that follows --- */
+
+static void give_to_handler(struct http_exchange *x)
+{
+    size_t before;
+    do {
+        before = buf_len(&x->unread);
+        if (x->paused || before == 0 || x->ops == NULL || x->ops->on_body == NULL)
+            break;
+        x->busy = true;
+        ssize_t n = x->ops->on_body(x, buf_slice(&x->unread), x->owner);
+        x->busy = false;
+        if (x->over) {
+            exchange_free(x);
+            return;
+        }
+        must(n >= 0);
+        buf_consume(&x->unread, (size_t)n);
+    } while (buf_len(&x->unread) < before);
+    if (x->body_ended && !x->paused && buf_len(&x->unread) == 0) {
+        x->body_ended = false;
+        if (x->ops != NULL && x->ops->on_body_end != NULL)
+            x->ops->on_body_end(x, x->owner);
+    }
+}
+
+void http_exchange_pause(struct http_exchange *x, bool paused)
+{
+    x->paused = paused;
+    if (!paused && !x->busy)
+        give_to_handler(x);
+}
+
+static void bit_free(void *what)
+{
+    struct bit *b = what;
+    buf_fini(&b->bytes);
+    free(b);
+}
+
+static void on_body_bit(void *what, void *arg)
+{
+    struct relay_call *c = arg;
+    struct bit *b = what;
+    struct http_exchange *x = c->x;
+    if (x != NULL) {
+        must(buf_append(&x->unread, buf_slice(&b->bytes).p, buf_len(&b->bytes)) == 0);
+        x->body_ended = b->kind == BIT_END;
+    }
+    bit_free(b);
+    if (x != NULL)
+        give_to_handler(x);
+}
+
+static void put_body(struct relay_call *c, int kind, const struct iovec *iov, int count)
+{
+    struct bit *b = xcalloc(1, sizeof *b);
+    b->kind = kind;
+    buf_init(&b->bytes, UNREAD_MAX);
+    for (int i = 0; i < count; i++)
+        must(buf_append(&b->bytes, iov[i].iov_base, iov[i].iov_len) == 0);
+    sim_pipe_put(&c->out, b);
+}
+
+ssize_t relay_call_writev(struct relay_call *c, const struct iovec *iov, int count)
+{
+    size_t total = 0;
+    for (int i = 0; i < count; i++)
+        total += iov[i].iov_len;
+    put_body(c, BIT_BODY, iov, count);
+    return (ssize_t)total;
+}
+
+void relay_call_body_end(struct relay_call *c)
+{
+    put_body(c, BIT_END, NULL, 0);
+}
+
 /* --- routes: segments, and a * for one --- */
 
 static bool matches(struct slice pattern, struct slice path, struct http_request *req)
@@ -206,6 +287,7 @@ static void handle(struct http_exchange *x, struct relay_call *c)
     struct http_request req = {.target = slice_text(c->target), .headers = c};
     req.path = slice_cut(req.target, '?', &req.query, NULL);
     req.body = buf_slice(&c->body);
+    req.body_follows = c->streams_body;
     for (size_t i = 0; i < places[x->at].count; i++) {
         const struct http_route *r = &places[x->at].routes[i];
         if (strcmp(r->method, c->method) != 0 || !matches(slice_text(r->pattern), req.path, &req))
@@ -217,13 +299,6 @@ static void handle(struct http_exchange *x, struct relay_call *c)
 }
 
 /* --- the caller's end --- */
-
-static void bit_free(void *what)
-{
-    struct bit *b = what;
-    buf_fini(&b->bytes);
-    free(b);
-}
 
 static void on_caller_gone(void *arg)
 {
@@ -255,6 +330,7 @@ static void call_free(struct relay_call *c)
     if (c->busy)
         return;
     sim_pipe_fini(&c->in);
+    sim_pipe_fini(&c->out);
     buf_fini(&c->body);
     buf_fini(&c->unread);
     list_remove(&c->node);
@@ -304,6 +380,8 @@ static void on_bit(void *what, void *arg)
         c->status = b->status;
         if (c->ops->on_head != NULL)
             c->ops->on_head(c, b->status, c->owner);
+        if (!c->cancelled && c->streams_body && c->ops->on_writable != NULL)
+            c->ops->on_writable(c, c->owner);
     } else if (b->kind == BIT_BODY) {
         give_body(c, &b->bytes);
     }
@@ -343,6 +421,7 @@ static void on_arrived(void *arg)
     x->worker = places[c->to].worker;
     x->call = c;
     c->x = x;
+    buf_init(&x->unread, UNREAD_MAX);
     list_append(&places[x->at].exchanges, &x->node);
     x->busy = true;
     handle(x, c);
@@ -375,6 +454,8 @@ struct relay_call *relay_call_start(struct worker *w, const struct relay_client 
     must(slice_copy(slice_text(o->target), c->target, sizeof c->target));
     must(slice_copy(slice_text(o->path != NULL ? o->path : client->self->node), c->path,
                     sizeof c->path));
+    c->streams_body = o->streams_body;
+    sim_pipe_init(&c->out, c->at, c->to, on_body_bit, bit_free, c);
     sim_pipe_init(&c->in, c->to, c->at, on_bit, bit_free, c);
     list_append(&places[c->at].calls, &c->node);
     set_deadline(c, o->head_deadline_ms * 1000);

@@ -12,7 +12,6 @@
 #include "core/clock.h"
 #include "core/crypto.h"
 #include "core/process.h"
-#include "core/redis_url.h"
 #include "core/version.h"
 #include "edge/play_flv.h"
 #include "edge/play_rtmp.h"
@@ -20,10 +19,7 @@
 #include "node_internal.h"
 #include "origin/rtmp_publish.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,15 +159,18 @@ static void build_http(struct node *n)
                                                       .on_request = api_admin_authorize});
 
     struct http_route relay[RELAY_ROUTES], yield[YIELD_ROUTES], carried[CARRIED_ROUTES];
+    struct http_route cluster[CLUSTER_ROUTES];
     relay_server_routes(n->relay, relay);
     yield_routes(&n->yield, yield);
     carried_routes(&n->carried, carried);
+    cluster_serve_routes(n->cluster, cluster);
     count = 0;
     api = api_cluster_routes(&add);
     n->cluster_routes = routes_add(NULL, &count, api, add, n->api);
     n->cluster_routes = routes_add(n->cluster_routes, &count, relay, RELAY_ROUTES, n->relay);
     n->cluster_routes = routes_add(n->cluster_routes, &count, yield, YIELD_ROUTES, &n->yield);
     n->cluster_routes = routes_add(n->cluster_routes, &count, carried, CARRIED_ROUTES, &n->carried);
+    n->cluster_routes = routes_add(n->cluster_routes, &count, cluster, CLUSTER_ROUTES, n->cluster);
     n->cluster_http = http_server_new(&(struct http_server_options){
         .name = "cluster", .routes = n->cluster_routes, .route_count = count});
 }
@@ -232,44 +231,6 @@ static int open_ports(struct node *n)
 
 /* ---- who we are ---- */
 
-/* The local address of the route to a host and port, as text; "127.0.0.1" when there is none. */
-static void route_address(const char *host, const char *port, char *out, size_t room)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *found = NULL;
-    snprintf(out, room, "127.0.0.1");
-    if (getaddrinfo(host, port, &hints, &found) != 0)
-        return;
-    int fd = socket(found->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof sa;
-    if (fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) == 0 &&
-        getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
-        getnameinfo((struct sockaddr *)&sa, len, out, (socklen_t)room, NULL, 0, NI_NUMERICHOST);
-    if (fd >= 0)
-        close(fd);
-    freeaddrinfo(found);
-}
-
-static void advertised_host(const struct node *n, char *out, size_t room)
-{
-    const struct config *c = n->config;
-    if (c->node.advertise[0] != '\0') {
-        snprintf(out, room, "%s", c->node.advertise);
-        return;
-    }
-    struct redis_url redis = {.host = "127.0.0.1"};
-    struct listen_address sentinel;
-    const char *why;
-    const char *host = redis.host;
-    if (c->cluster.backend == CLUSTER_REDIS)
-        must(redis_url_parse(c->cluster.redis.url, &redis, &why) == 0);
-    if (c->cluster.backend == CLUSTER_REDIS && c->cluster.redis.sentinels.count > 0) {
-        must(config_listen_parse(c->cluster.redis.sentinels.items[0], &sentinel) == 0);
-        host = sentinel.host;
-    }
-    route_address(host, "6379", out, room); /* any port is fine for a route */
-}
-
 static void join_address(char out[CLUSTER_ADDRESS_MAX], const char *host,
                          const struct listener_set *port)
 {
@@ -281,9 +242,12 @@ static void join_address(char out[CLUSTER_ADDRESS_MAX], const char *host,
 
 static int open_cluster(struct node *n)
 {
-    struct cluster_self self = {.instance = n->identity.instance, .since_us = clock_wall_us()};
+    struct cluster_self self = {.instance = n->identity.instance,
+                                .since_us = clock_wall_us(),
+                                .client = &n->client,
+                                .guard = n->guard};
     char host[256], error[CONFIG_ERROR_MAX];
-    advertised_host(n, host, sizeof host);
+    node_advertise(n->config, host, sizeof host);
     snprintf(self.node, sizeof self.node, "%s", n->config->node.id);
     snprintf(self.version, sizeof self.version, "%s", version_text());
     join_address(self.relay_address, host, n->cluster_port);
@@ -348,7 +312,8 @@ static int node_build(struct node *n)
     n->hub = hub_new(&n->workers);
     n->guard = relay_guard_new();
     n->offsets = relay_offsets_new();
-    n->client = (struct relay_client){&n->identity, n->offsets};
+    n->links = relay_links_new();
+    n->client = (struct relay_client){&n->identity, n->offsets, n->links};
     err = open_ports(n);
     if (err == 0)
         err = open_cluster(n);
@@ -356,8 +321,8 @@ static int node_build(struct node *n)
         return err;
     n->edge = edge_new(&n->workers, n->hub);
     n->ingest = ingest_new(&n->workers, n->hub, n->cluster);
-    n->relay = relay_server_new(
-        &(struct relay_options){.hub = n->hub, .identity = &n->identity, .guard = n->guard});
+    n->relay = relay_server_new(&(struct relay_options){
+        .hub = n->hub, .identity = &n->identity, .guard = n->guard, .links = n->links});
     n->yield = (struct yield){n->ingest, n->relay, &n->client};
     ingest_set_asker(n->ingest, yield_ask, &n->yield);
     n->carried = (struct carried_server){n->ingest, n->relay};
@@ -396,6 +361,7 @@ static void node_free(struct node *n)
     hub_free(&n->hub);
     cluster_free(&n->cluster);
     relay_offsets_free(&n->offsets);
+    relay_links_free(&n->links);
     relay_guard_free(&n->guard);
     workers_fini(&n->workers);
     free(n->public_routes);
@@ -445,9 +411,6 @@ static void log_start(const struct node *n)
              c->node.id, roles[c->node.role], version_text(), n->identity.instance,
              n->workers.count);
     config_log_unused(c, &n->log);
-    if (c->cluster.backend == CLUSTER_MULTICAST || c->cluster.backend == CLUSTER_STATIC)
-        log_warn(&n->log, "config.unused setting=cluster.backend help=\"this version has none and "
-                          "redis: the node is alone\"");
     struct listen_address rtmp;
     bool beyond =
         config_listen_parse(c->rtmp.listen, &rtmp) == 0 && !config_listen_is_loopback(&rtmp);

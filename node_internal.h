@@ -35,6 +35,7 @@ struct node {
     struct relay_client client;
     struct relay_guard *guard;
     struct relay_offsets *offsets;
+    struct relay_links *links;
     struct ingest *ingest;
     struct edge *edge;
     struct relay_server *relay;
@@ -59,6 +60,9 @@ struct node {
     int waiting; /* answers that node_await() waits for; under the mutex */
 };
 
+/* The host that others dial: node.advertise, or the local address of the route to where the cluster
+ * is found (Redis, the group, the first static peer that has one), or any address of ours. */
+void node_advertise(const struct config *c, char *out, size_t room);
 /* Runs a step on every worker and waits until all have, at most until the deadline (clock_us). */
 void node_on_workers(struct node *n, void (*run)(struct node *n, struct worker *w),
                      int64_t deadline_us);

@@ -28,6 +28,8 @@ static void forget_run(struct upstream *u)
 static void drop_call(struct upstream *u)
 {
     relay_call_cancel(&u->call);
+    if (u->up)
+        relay_linked(u->client->links, u->owner.node, false);
     u->up = false;
     u->next_seq = 0;
 }
@@ -108,6 +110,8 @@ static int take_state(struct upstream *u, const struct relay_state *s)
         u->fresh = true;
     }
     take_numbers(u, s);
+    if (!u->up)
+        relay_linked(u->client->links, u->owner.node, true);
     u->up = true;
     return u->ops->on_state(u, u->arg);
 }

@@ -51,6 +51,8 @@ static void flow_free(struct flow *w)
         feed_leave(&w->reader);
     }
     METRIC_ADD(w->worker->metrics.relays, -1);
+    if (w->started)
+        relay_linked(w->server->o.links, w->q.peer, false);
     list_remove(&w->node);
     timer_fini(&w->timer);
     task_cancel(&w->more);
@@ -213,6 +215,7 @@ static void start_at(struct flow *w, const struct relay_place *at)
 {
     const struct http_header type = {"Content-Type", slice_text("application/octet-stream")};
     w->started = true;
+    relay_linked(w->server->o.links, w->q.peer, true);
     w->epoch = at->run->epoch;
     w->out.seq = at->seq;
     w->out.last_write_us = clock_us();

@@ -3,6 +3,7 @@
 
 #include "hub/hub.h"
 #include "net/http_server.h"
+#include "net/relay_links.h"
 #include "net/relay_sign.h"
 
 /*
@@ -28,6 +29,7 @@ struct relay_options {
     struct hub *hub;
     const struct relay_identity *identity; /* outlives the server, as does the guard */
     struct relay_guard *guard;
+    struct relay_links *links; /* may be NULL */
     int64_t (*wall_ms)(
         void); /* unix milliseconds by which signatures are judged; NULL: the clock */
 };

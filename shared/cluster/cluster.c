@@ -87,9 +87,11 @@ static const struct cluster_backend *backend_of(enum cluster_backend_kind kind)
     case CLUSTER_REDIS:
         return &cluster_backend_redis;
     case CLUSTER_NONE:
-    case CLUSTER_MULTICAST:
-    case CLUSTER_STATIC:
         return &cluster_backend_none;
+    case CLUSTER_MULTICAST:
+        return &cluster_backend_multicast;
+    case CLUSTER_STATIC:
+        return &cluster_backend_static;
     }
     panic("cluster backend %d", (int)kind);
 }

@@ -4,6 +4,7 @@
 #include "base/name.h"
 #include "core/config.h"
 #include "core/worker.h"
+#include "net/relay_call.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,6 +37,10 @@ struct cluster_self {
     char http_address[CLUSTER_ADDRESS_MAX];
     char version[64];
     int64_t since_us; /* unix */
+    /* With which nodes ask each other; they outlive the cluster.  NULL: nobody asks (backend none,
+     * and redis without static peers). */
+    const struct relay_client *client;
+    struct relay_guard *guard;
 };
 
 /* What the node heartbeat says besides; asked on the cluster's worker before each. */
@@ -170,6 +175,10 @@ void cluster_nodes(struct cluster *c, struct worker *caller, cluster_nodes_done 
  * so it serves while the directory is away. */
 void cluster_known_nodes(struct cluster *c, struct worker *caller, cluster_nodes_done *done,
                          void *arg);
+/* What other nodes ask of the cluster itself: a node's set of streams, requests to a node. */
+#define CLUSTER_ROUTES 2
+void cluster_serve_routes(struct cluster *c, struct http_route out[CLUSTER_ROUTES]);
+
 /* Sends a request to one node (kick): 0 when it is on its way (which is no promise), or
  * ERR_NOT_FOUND when there is no way to. */
 int cluster_send(struct cluster *c, const char *node, const char *verb, const char *name);

@@ -1,6 +1,7 @@
 #ifndef SLUICE_CLUSTER_CLUSTER_BACKEND_H
 #define SLUICE_CLUSTER_CLUSTER_BACKEND_H
 
+#include "base/buf.h"
 #include "base/list.h"
 #include "cluster/cluster.h"
 
@@ -39,10 +40,19 @@ struct cluster_backend {
     /* No loop runs any more: a close that is under way ends now.  NULL when it never takes time. */
     void (*stop)(void *state);
     void (*free)(void **state);
+    /* A claim was granted and is in the table of held ones now; one of ours was fenced and is no
+     * longer.  Each may be NULL. */
+    void (*granted)(void *state, const struct cluster_held *held);
+    void (*fenced)(void *state, const char *name, uint64_t epoch);
+    /* Appends our streams for a node that asks for them (gossip_set_write); 0 or negative.  NULL:
+     * there is nothing to ask for. */
+    int (*write_set)(void *state, uint64_t instance, uint64_t since, struct buf *out);
 };
 
 extern const struct cluster_backend cluster_backend_none;
 extern const struct cluster_backend cluster_backend_redis;
+extern const struct cluster_backend cluster_backend_multicast;
+extern const struct cluster_backend cluster_backend_static;
 
 /* A claim of ours, from its grant until it is released or fenced. */
 struct cluster_held {
@@ -55,8 +65,15 @@ struct cluster_held {
     bool registered; /* the directory has (or had) it */
 };
 struct cluster_held *cluster_backend_held(struct cluster *c, const char *name);
+/* What a claim of a name that we hold ourselves is to be answered. */
+void cluster_backend_judge_held(const struct cluster *c, const struct cluster_held *held,
+                                const struct cluster_claim *claim, struct cluster_claimed *answer,
+                                int *takeovers);
 /* All of them, linked by `node`; a backend may reorder the list. */
 struct list *cluster_backend_held_list(struct cluster *c);
+/* Ourselves as the owner of what we hold; held NULL: nobody. */
+void cluster_backend_held_owner(const struct cluster *c, const struct cluster_held *held,
+                                struct cluster_owner *out);
 size_t cluster_backend_held_count(const struct cluster *c);
 
 /* `takeovers` goes into the held claim. */

@@ -6,8 +6,11 @@
 
 #include "base/mem.h"
 #include "base/obj.h"
+#include "cluster/takeover.h"
+#include "core/clock.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void cluster_held_init(struct cluster *c)
 {
@@ -63,6 +66,8 @@ void cluster_hold(struct cluster *c, const struct cluster_claim *claim, uint64_t
     held->registered = registered;
     list_append(&c->held_list, &held->node);
     map_put(c->held, held->claim.name, held);
+    if (c->backend->granted != NULL)
+        c->backend->granted(c->state, held);
 }
 
 void cluster_self_owner(const struct cluster *c, uint64_t epoch, bool lost,
@@ -75,4 +80,41 @@ void cluster_self_owner(const struct cluster *c, uint64_t epoch, bool lost,
                                   .instance = c->self.instance};
     slice_copy(slice_text(c->self.node), out->node, sizeof out->node);
     slice_copy(slice_text(c->self.relay_address), out->address, sizeof out->address);
+}
+
+void cluster_backend_held_owner(const struct cluster *c, const struct cluster_held *held,
+                                struct cluster_owner *out)
+{
+    *out = (struct cluster_owner){.from_directory = true};
+    if (held != NULL)
+        cluster_self_owner(c, held->epoch, held->lost, out);
+}
+
+static uint64_t next_epoch(const struct cluster_held *held, uint64_t floor)
+{
+    uint64_t now = (uint64_t)clock_wall_us();
+    if (held->epoch > floor)
+        floor = held->epoch;
+    return now > floor ? now : floor + 1;
+}
+
+void cluster_backend_judge_held(const struct cluster *c, const struct cluster_held *held,
+                                const struct cluster_claim *claim, struct cluster_claimed *answer,
+                                int *takeovers)
+{
+    *answer = (struct cluster_claimed){.verdict = CLAIM_GRANTED,
+                                       .epoch = held->epoch,
+                                       .next_msn = held->msn,
+                                       .next_dsn = held->dsn,
+                                       .next_epoch = held->epoch};
+    *takeovers = held->takeovers;
+    cluster_backend_held_owner(c, held, &answer->owner);
+    if (strcmp(held->claim.session, claim->session) == 0)
+        return;
+    const struct takeover_record record = {.lost = held->lost,
+                                           .publisher = held->claim.publisher,
+                                           .takeovers = held->takeovers,
+                                           .since_us = (int64_t)held->epoch};
+    answer->verdict = takeover_judge(&record, claim, clock_wall_us(), takeovers, &answer->wait_ms);
+    answer->epoch = answer->verdict == CLAIM_GRANTED ? next_epoch(held, claim->floor) : 0;
 }

@@ -34,6 +34,8 @@ static void fence(struct cluster *c, struct cluster_held *held, const struct clu
     cluster_unhold(c, held);
     log_warn(&c->log, "claim.fenced stream=%s epoch=%" PRIu64 " by=%s higher=%" PRIu64,
              held->claim.name, held->epoch, owner->node, owner->epoch);
+    if (c->backend->fenced != NULL)
+        c->backend->fenced(c->state, held->claim.name, held->epoch);
     if (c->events.on_fenced != NULL)
         c->events.on_fenced(held->claim.name, held->epoch, owner, c->arg);
     free(held);

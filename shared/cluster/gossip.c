@@ -77,7 +77,7 @@ int64_t gossip_run(struct gossip *g, int64_t now_us)
     if (g->left)
         return g->due_us;
     static int64_t (*const parts[])(struct gossip *) = {
-        announce_run, heartbeat_run, node_run, challenge_run, fetch_run,
+        announce_run, heartbeat_run, gossip_node_run, challenge_run, fetch_run,
     };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         gossip_wake(g, parts[i](g));

@@ -193,7 +193,7 @@ void heartbeat_in(struct gossip *g, struct gossip_node *n, uint64_t seq,
     if (read_hello(n, &m->hello))
         g->ops.on_nodes(g->arg);
     if (first)
-        log_info(&g->log, "gossip.node node=%s relay=%s state=%s", n->id, n->relay, "up");
+        log_debug(&g->log, "gossip.node node=%s relay=%s state=%s", n->id, n->relay, "up");
     if (m->has_set && (m->set.version >= n->told_version || seq > n->told_seq)) {
         n->told_version = m->set.version;
         n->told_digest = m->set.digest;

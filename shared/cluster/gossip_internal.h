@@ -238,7 +238,7 @@ void node_heard(struct gossip *g, struct gossip_node *n);
 void node_left(struct gossip *g, struct gossip_node *n);
 /* We were held up ourselves: their silence meanwhile says nothing. */
 void nodes_excuse(struct gossip *g, int64_t late_us);
-int64_t node_run(struct gossip *g);
+int64_t gossip_node_run(struct gossip *g);
 size_t nodes_alive(const struct gossip *g);
 /* Nodes that one round of heartbeats goes to, and milliseconds between two to the same one. */
 size_t heartbeat_fanout(const struct gossip *g);

@@ -59,7 +59,7 @@ static void tell_state(struct gossip *g, const struct gossip_node *n, const char
 {
     char address[NET_ADDRESS_TEXT_MAX];
     net_address_text(&n->address, address);
-    log_info(&g->log, "gossip.node node=%s address=%s state=%s", n->id, address, why);
+    log_debug(&g->log, "gossip.node node=%s address=%s state=%s", n->id, address, why);
     g->ops.on_nodes(g->arg);
 }
 
@@ -205,7 +205,7 @@ void nodes_excuse(struct gossip *g, int64_t late_us)
     }
 }
 
-int64_t node_run(struct gossip *g)
+int64_t gossip_node_run(struct gossip *g)
 {
     int64_t due_us = INT64_MAX;
     int64_t interval_ms = heartbeat_interval_ms(g);

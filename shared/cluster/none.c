@@ -3,7 +3,6 @@
  * may do is decided as everywhere.
  */
 #include "cluster/cluster_backend.h"
-#include "cluster/takeover.h"
 
 #include "base/mem.h"
 #include "core/clock.h"
@@ -29,52 +28,19 @@ static void none_start(void *state)
     cluster_backend_set_up(n->cluster, true);
 }
 
-static void owner_of(struct none *n, const struct cluster_held *held, struct cluster_owner *out)
-{
-    const struct cluster_self *self = cluster_self(n->cluster);
-    *out = (struct cluster_owner){.from_directory = true};
-    if (held == NULL)
-        return;
-    out->found = true;
-    out->lost = held->lost;
-    out->epoch = held->epoch;
-    out->instance = self->instance;
-    slice_copy(slice_text(self->node), out->node, sizeof out->node);
-    slice_copy(slice_text(self->relay_address), out->address, sizeof out->address);
-}
-
-static uint64_t next_epoch(uint64_t floor)
-{
-    uint64_t now = (uint64_t)clock_wall_us();
-    return now > floor ? now : floor + 1;
-}
-
 static void none_acquire(void *state, const struct cluster_claim *claim, struct cluster_request *r)
 {
     struct none *n = state;
     const struct cluster_held *held = cluster_backend_held(n->cluster, claim->name);
-    struct cluster_claimed answer = {
-        .verdict = CLAIM_GRANTED, .next_msn = CLUSTER_NEXT_NONE, .next_dsn = CLUSTER_NEXT_NONE};
+    uint64_t now = (uint64_t)clock_wall_us();
+    struct cluster_claimed answer = {.verdict = CLAIM_GRANTED,
+                                     .epoch = now > claim->floor ? now : claim->floor + 1,
+                                     .owner.from_directory = true,
+                                     .next_msn = CLUSTER_NEXT_NONE,
+                                     .next_dsn = CLUSTER_NEXT_NONE};
     int takeovers = 0;
-    owner_of(n, held, &answer.owner);
-    if (held != NULL && strcmp(held->claim.session, claim->session) == 0) {
-        answer.epoch = held->epoch;
-        cluster_backend_answer_claim(r, &answer, held->takeovers);
-        return;
-    }
-    if (held != NULL) {
-        struct takeover_record record = {.lost = held->lost,
-                                         .publisher = held->claim.publisher,
-                                         .takeovers = held->takeovers,
-                                         .since_us = (int64_t)held->epoch};
-        answer.verdict =
-            takeover_judge(&record, claim, clock_wall_us(), &takeovers, &answer.wait_ms);
-        answer.next_msn = held->msn;
-        answer.next_dsn = held->dsn;
-        answer.next_epoch = held->epoch;
-    }
-    if (answer.verdict == CLAIM_GRANTED)
-        answer.epoch = next_epoch(claim->floor);
+    if (held != NULL)
+        cluster_backend_judge_held(n->cluster, held, claim, &answer, &takeovers);
     cluster_backend_answer_claim(r, &answer, takeovers);
 }
 
@@ -92,7 +58,7 @@ static void none_lookup(void *state, const char *name, struct cluster_request *r
 {
     struct none *n = state;
     struct cluster_owner owner;
-    owner_of(n, cluster_backend_held(n->cluster, name), &owner);
+    cluster_backend_held_owner(n->cluster, cluster_backend_held(n->cluster, name), &owner);
     cluster_backend_answer_owner(r, &owner);
 }
 

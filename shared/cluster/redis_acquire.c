@@ -79,7 +79,7 @@ static void acquire_args(struct redis *r, const struct cluster_claim *claim, int
 static void acquire_away(struct acquiring *q)
 {
     /* Above whatever the script may still have granted before its deadline. */
-    cluster_backend_answer_unregistered(q->request, (uint64_t)q->deadline_us);
+    redis_mesh_answer_claim(q->redis, q->claim, (uint64_t)q->deadline_us, q->request);
     free(q);
 }
 

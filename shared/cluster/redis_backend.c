@@ -200,7 +200,7 @@ static int redis_open(struct cluster *c, void **state, char error[CONFIG_ERROR_M
     use_sentinel(r);
     init_timers(r);
     *state = r;
-    return 0;
+    return redis_mesh_open(r, error);
 }
 
 static void redis_start(void *state)
@@ -213,6 +213,8 @@ static void redis_start(void *state)
         redis_sentinel_start(r->sentinel);
     redis_on_heartbeat_time(r);
     redis_on_interest_time(r);
+    if (r->mesh != NULL)
+        mesh_start(r->mesh);
 }
 
 static void stop_timers(struct redis *r)
@@ -266,6 +268,8 @@ static void redis_close(void *state, void (*on_closed)(void *arg), void *arg)
     r->on_closed = on_closed;
     r->on_closed_arg = arg;
     stop_timers(r);
+    if (r->mesh != NULL)
+        mesh_leave(r->mesh);
     redis_interest_clear(r);
     redis_conn_stop(r->sub);
     if (r->sentinel != NULL)
@@ -290,6 +294,7 @@ static void redis_free(void **state)
 {
     struct redis *r = OBJ_CAST(struct redis, *state, REDIS_MAGIC);
     *state = NULL;
+    mesh_free(&r->mesh);
     redis_stop(r); /* what is called back still looks at both connections */
     redis_conn_free(&r->cmd);
     redis_conn_free(&r->sub);
@@ -315,4 +320,7 @@ const struct cluster_backend cluster_backend_redis = {
     .close = redis_close,
     .stop = redis_stop,
     .free = redis_free,
+    .granted = redis_granted,
+    .fenced = redis_fenced,
+    .write_set = redis_write_set,
 };

@@ -30,8 +30,10 @@ static void on_owner(const redisReply *reply, void *arg)
         redis_refused(r, "lookup", reply);
     if (answered)
         redis_owner_parse(reply, &owner);
-    if (q->request != NULL)
-        cluster_backend_answer_owner(q->request, answered ? &owner : NULL);
+    if (q->request != NULL && answered)
+        cluster_backend_answer_owner(q->request, &owner);
+    else if (q->request != NULL)
+        redis_mesh_answer_owner(r, q->name, q->request);
     else if (answered && !r->closing)
         cluster_backend_news(r->cluster, q->name, &owner, CLUSTER_NEWS_READ);
     free(q);

@@ -2,6 +2,7 @@
 #define SLUICE_CLUSTER_REDIS_INTERNAL_H
 
 #include "cluster/cluster_backend.h"
+#include "cluster/mesh.h"
 #include "cluster/redis_conn.h"
 #include "cluster/redis_error.h"
 #include "cluster/redis_record.h"
@@ -17,6 +18,7 @@
  *   redis_nodes.c     heartbeat, list of nodes, messages to nodes
  *   redis_events.c    the subscribed connection: events, requests, hearing itself
  *   redis_interest.c  look-ups and reading the watched streams again
+ *   redis_mesh.c      static peers beside Redis
  *
  * `cmd` carries commands, `sub` only what we are subscribed to.  All on the cluster's worker.
  */
@@ -71,6 +73,8 @@ struct redis {
     int subscribe_answers; /* confirmations and refusals */
     bool events_on, to_on, ping_refused, ping_heard;
 
+    struct mesh *mesh; /* NULL: no static peers */
+
     struct timer close;
     void (*on_closed)(void *arg);
     void *on_closed_arg;
@@ -123,6 +127,23 @@ void redis_sub_down(void *arg);
 void redis_sub_push(const redisReply *reply, void *arg);
 void redis_on_ping_time(void *arg);
 void redis_on_ping_wait(void *arg);
+
+/* redis_mesh.c; all but redis_mesh_open do what there is to do without a mesh. */
+int redis_mesh_open(struct redis *r, char error[CONFIG_ERROR_MAX]);
+/* While Redis is away: the list of nodes is the mesh's. */
+void redis_mesh_see_nodes(struct redis *r);
+void redis_mesh_changed(struct redis *r, const struct cluster_held *held);
+void redis_mesh_withdraw(struct redis *r, const char *name, const char *why);
+void redis_granted(void *state, const struct cluster_held *held);
+void redis_fenced(void *state, const char *name, uint64_t epoch);
+int redis_write_set(void *state, uint64_t instance, uint64_t since, struct buf *out);
+/* Redis did not decide: refused by what the mesh knows, or UNREGISTERED above `floor`. */
+void redis_mesh_answer_claim(struct redis *r, const struct cluster_claim *claim, uint64_t floor,
+                             struct cluster_request *request);
+/* Redis did not answer. */
+void redis_mesh_answer_owner(struct redis *r, const char *name, struct cluster_request *request);
+/* True when Redis is away and the mesh has taken it. */
+bool redis_mesh_send(struct redis *r, const char *node, const char *verb, const char *name);
 
 /* redis_interest.c */
 void redis_lookup(void *state, const char *name, struct cluster_request *request);

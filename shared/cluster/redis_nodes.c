@@ -231,6 +231,8 @@ static void on_requested(const redisReply *reply, void *arg)
 void redis_send_request(void *state, const char *node, const char *verb, const char *name)
 {
     struct redis *r = OBJ_CAST(struct redis, state, REDIS_MAGIC);
+    if (redis_mesh_send(r, node, verb, name))
+        return;
     char channel[REDIS_KEY_PREFIX_MAX + NAME_NODE_MAX];
     struct buf text;
     buf_init(&text, EVENT_TEXT_MAX);
@@ -352,5 +354,7 @@ void redis_read_nodes(struct redis *r, struct cluster_request *request)
 
 void redis_nodes(void *state, struct cluster_request *request)
 {
-    redis_read_nodes(OBJ_CAST(struct redis, state, REDIS_MAGIC), request);
+    struct redis *r = OBJ_CAST(struct redis, state, REDIS_MAGIC);
+    redis_mesh_see_nodes(r);
+    redis_read_nodes(r, request);
 }

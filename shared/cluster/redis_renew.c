@@ -58,6 +58,7 @@ void redis_release(void *state, const struct cluster_held *held, const char *why
                    struct cluster_request *request)
 {
     struct redis *r = OBJ_CAST(struct redis, state, REDIS_MAGIC);
+    redis_mesh_withdraw(r, held->claim.name, why);
     struct releasing *q = xcalloc(1, sizeof *q);
     *q = (struct releasing){r, request};
     struct redis_args a;
@@ -177,6 +178,7 @@ static void renew(struct redis *r, struct cluster_held *const *batch, size_t cou
 void redis_claim_changed(void *state, struct cluster_held *held)
 {
     struct redis *r = OBJ_CAST(struct redis, state, REDIS_MAGIC);
+    redis_mesh_changed(r, held);
     renew(r, &held, 1);
 }
 

@@ -198,6 +198,13 @@ void config_log_unknown(char *const *environment, const struct log_id *log)
     }
 }
 
+/* Peers are for the backend static, and for redis beside it. */
+static bool peers_are_unused(const struct config *c)
+{
+    return c->cluster.static_peers.peers.count > 0 &&
+           (c->cluster.backend == CLUSTER_NONE || c->cluster.backend == CLUSTER_MULTICAST);
+}
+
 void config_log_unused(const struct config *c, const struct log_id *log)
 {
     struct config defaults = {0};
@@ -208,6 +215,8 @@ void config_log_unused(const struct config *c, const struct log_id *log)
             log_warn(log, "config.unused setting=%s", o->name);
         option_free(o, &defaults);
     }
+    if (peers_are_unused(c))
+        log_warn(log, "config.unused setting=cluster.static.peers");
 }
 
 void config_keep(struct config *next, const struct config *now, const struct log_id *log)

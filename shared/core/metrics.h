@@ -44,6 +44,14 @@
     X(redis_reconnects_total, "Connections opened to Redis after the first")                       \
     X(claims_restored_total, "Claims written again because Redis had lost them")                   \
     X(epoch_regress_total, "Lower epochs accepted after a steady absence of the higher")           \
+    X(gossip_sent_total, "Datagrams sent to other nodes")                                          \
+    X(gossip_received_total, "Datagrams of other nodes that were taken")                           \
+    X(gossip_forged_total, "Datagrams dropped: not signed with the cluster's secret")              \
+    X(gossip_replayed_total, "Datagrams dropped: seen before")                                     \
+    X(gossip_foreign_total, "Datagrams dropped: of another cluster")                               \
+    X(gossip_malformed_total, "Datagrams dropped: malformed")                                      \
+    X(gossip_fetches_total, "Sets of streams fetched from other nodes")                            \
+    X(gossip_challenges_total, "Nodes asked to prove that they live now")                          \
     X(http_requests_total, "HTTP requests answered")                                               \
     X(http_bad_requests_total, "HTTP requests refused as malformed")                               \
     X(loop_slow_total, "Handlers that ran longer than the limit")                                  \
@@ -59,6 +67,8 @@
     X(relays, "Relay connections being served")                                                    \
     X(feeds, "Streams known on a worker, replicas counted")                                        \
     X(redis_up, "1 while the connection to Redis works")                                           \
+    X(gossip_nodes, "Other nodes that live, as datagrams have it")                                 \
+    X(gossip_streams, "Streams of other nodes, as datagrams have it")                              \
     X(clock_offset_ms_max, "Largest clock difference to another node that was learned")            \
     X(merge_ms, "Present merging of writes, milliseconds")                                         \
     X(load_percent, "Share of the worker's time spent in handlers")

@@ -2,6 +2,7 @@
 #define SLUICE_NET_RELAY_CALL_H
 
 #include "net/http_client.h"
+#include "net/relay_links.h"
 #include "net/relay_sign.h"
 
 /*
@@ -15,6 +16,7 @@ struct relay_call;
 struct relay_client {
     const struct relay_identity *self;
     struct relay_offsets *offsets;
+    struct relay_links *links; /* may be NULL */
 };
 
 /* Each may be NULL but on_end. */

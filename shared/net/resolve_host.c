@@ -20,11 +20,12 @@
 struct host_lookup {
     uint32_t magic;
     struct worker *worker;
-    host_lookup_done *done; /* NULL: cancelled */
+    host_lookup_done *done; /* NULL: cancelled, or `all` is asked for */
+    host_lookup_all_done *all;
     void *arg;
     uint16_t port;
-    bool found;
-    struct net_address address;
+    struct net_address *found;
+    size_t count;
     struct evdns_base *dns;
     struct evdns_getaddrinfo_request *request;
     struct timer answer;
@@ -35,6 +36,7 @@ static void lookup_free(struct host_lookup *h)
     timer_fini(&h->answer);
     if (h->dns != NULL)
         evdns_base_free(h->dns, 0);
+    free(h->found);
     OBJ_POISON(h);
     free(h);
 }
@@ -43,24 +45,36 @@ static void on_answer(void *arg)
 {
     struct host_lookup *h = OBJ_CAST(struct host_lookup, arg, LOOKUP_MAGIC);
     host_lookup_done *done = h->done;
+    host_lookup_all_done *all = h->all;
     void *owner = h->arg;
-    struct net_address address = h->address;
-    bool found = h->found;
+    struct net_address *found = h->found;
+    size_t count = h->count;
+    h->found = NULL;
     lookup_free(h);
     if (done != NULL)
-        done(found ? &address : NULL, owner);
+        done(count > 0 ? &found[0] : NULL, owner);
+    else if (all != NULL)
+        all(found, count, owner);
+    free(found);
+}
+
+static void add_address(struct host_lookup *h, const struct evutil_addrinfo *info)
+{
+    struct net_address a = {.len = (socklen_t)info->ai_addrlen};
+    if (info->ai_addrlen > sizeof a.sa || h->count == HOST_ADDRESSES_MAX)
+        return;
+    memcpy(&a.sa, info->ai_addr, info->ai_addrlen);
+    net_address_set_port(&a, h->port);
+    h->found = xrealloc(h->found, (h->count + 1) * sizeof *h->found);
+    h->found[h->count++] = a;
 }
 
 static void on_addresses(int result, struct evutil_addrinfo *list, void *arg)
 {
     struct host_lookup *h = OBJ_CAST(struct host_lookup, arg, LOOKUP_MAGIC);
     h->request = NULL;
-    if (result == 0 && list != NULL && list->ai_addrlen <= sizeof h->address.sa) {
-        memcpy(&h->address.sa, list->ai_addr, list->ai_addrlen);
-        h->address.len = (socklen_t)list->ai_addrlen;
-        net_address_set_port(&h->address, h->port);
-        h->found = true;
-    }
+    for (const struct evutil_addrinfo *i = list; result == 0 && i != NULL; i = i->ai_next)
+        add_address(h, i);
     if (list != NULL)
         evutil_freeaddrinfo(list);
     timer_set_us(&h->answer, 0);
@@ -103,20 +117,37 @@ static void ask(struct host_lookup *h, const char *address)
     h->request = evdns_getaddrinfo(h->dns, host, NULL, &hints, on_addresses, h);
 }
 
+static struct host_lookup *start(struct worker *w, const char *address, void *arg)
+{
+    struct host_lookup *h = xcalloc(1, sizeof *h);
+    struct net_address numeric;
+    h->magic = LOOKUP_MAGIC;
+    h->worker = w;
+    h->arg = arg;
+    timer_init(&h->answer, w, "host.lookup", on_answer, h);
+    if (net_address_parse(address, &numeric) < 0) {
+        ask(h, address);
+        return h;
+    }
+    h->found = xcalloc(1, sizeof *h->found);
+    h->found[h->count++] = numeric;
+    timer_set_us(&h->answer, 0);
+    return h;
+}
+
 struct host_lookup *host_lookup_start(struct worker *w, const char *address, host_lookup_done *done,
                                       void *arg)
 {
-    struct host_lookup *h = xcalloc(1, sizeof *h);
-    h->magic = LOOKUP_MAGIC;
-    h->worker = w;
+    struct host_lookup *h = start(w, address, arg);
     h->done = done;
-    h->arg = arg;
-    timer_init(&h->answer, w, "host.lookup", on_answer, h);
-    h->found = net_address_parse(address, &h->address) == 0;
-    if (h->found)
-        timer_set_us(&h->answer, 0);
-    else
-        ask(h, address);
+    return h;
+}
+
+struct host_lookup *host_lookup_all_start(struct worker *w, const char *address,
+                                          host_lookup_all_done *done, void *arg)
+{
+    struct host_lookup *h = start(w, address, arg);
+    h->all = done;
     return h;
 }
 
@@ -128,6 +159,7 @@ void host_lookup_cancel(struct host_lookup **hp)
         return;
     OBJ_CHECK(h, LOOKUP_MAGIC);
     h->done = NULL;
+    h->all = NULL;
     /* A cancelled request still calls back from the loop: it goes then. */
     if (h->request != NULL)
         evdns_getaddrinfo_cancel(h->request);

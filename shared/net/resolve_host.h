@@ -16,7 +16,12 @@ struct host_lookup;
 typedef void host_lookup_done(const struct net_address *found, void *arg);
 struct host_lookup *host_lookup_start(struct worker *w, const char *address, host_lookup_done *done,
                                       void *arg);
-/* Ends it without a callback. */
+/* The same for all addresses of a name, at most HOST_ADDRESSES_MAX. */
+#define HOST_ADDRESSES_MAX 64
+typedef void host_lookup_all_done(const struct net_address *found, size_t count, void *arg);
+struct host_lookup *host_lookup_all_start(struct worker *w, const char *address,
+                                          host_lookup_all_done *done, void *arg);
+/* Ends either without a callback. */
 void host_lookup_cancel(struct host_lookup **hp);
 
 #endif

@@ -77,6 +77,12 @@ def cluster(redis, start):
     return node_module.Cluster(redis, start)
 
 
+@pytest.fixture(params=["multicast", "static"])
+def masterless(request, start):
+    """Nodes that find each other by datagrams, in both ways."""
+    return node_module.Masterless(request.param, start)
+
+
 @pytest.fixture
 def run(closing):
     """run(words) starts another program."""

@@ -326,3 +326,57 @@ class Cluster:
 
     def wait_no_owner(self, name, deadline=10):
         wait_for(lambda: not self.owner(name), deadline, f"{name} to be nobody's")
+
+
+def free_udp_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind((HOST, 0))
+        return s.getsockname()[1]
+
+
+class Masterless:
+    """Nodes that find each other by datagrams on loopback: "multicast" in a group of their own, or "static" by the first
+    node's address."""
+
+    def __init__(self, kind, start):
+        self.kind, self.start_node = kind, start
+        self.group = f"239.255.{os.getpid() % 250 + 1}.{free_udp_port() % 250 + 1}:{free_udp_port()}"
+        self.first = None
+        self.nodes = {}
+
+    def settings(self):
+        """Of the next node."""
+        common = {"cluster.backend": self.kind, "cluster.secret": SECRET}
+        if self.kind == "multicast":
+            return {**common, "cluster.multicast.group": self.group, "cluster.multicast.interface": "lo"}
+        port = free_udp_port()
+        peers = [] if self.first is None else [f"{HOST}:{self.first}"]
+        self.first = self.first or port
+        return {**common, "cluster.static.listen": f"{HOST}:{port}", "cluster.static.peers": peers}
+
+    def start(self, role, id, settings=None, **options):
+        node = self.start_node(role, {**self.settings(), **(settings or {})}, id=id, **options)
+        self.nodes[id] = node
+        return node
+
+    def start_all(self, *nodes, settings=None):
+        """("origin", "o1") …; returns when all know all."""
+        out = [self.start(role, id, settings) for role, id in nodes]
+        self.wait_known()
+        return out
+
+    def wait_known(self, deadline=5):
+        alive = {id: n for id, n in self.nodes.items() if n.is_running()}
+        for node in alive.values():
+            wait_for(lambda n=node: nodes_of(n) == set(alive), deadline, f"{node.id} to know {set(alive)}",
+                     state=lambda n=node: str(nodes_of(n)))
+
+
+def nodes_of(node):
+    return {n["id"] for n in node.get_json("/api/v1/nodes")["nodes"]}
+
+
+def owner_of(node, name):
+    """The stream's owner as the node has it, or None."""
+    status, _, body = node.request(f"/api/v1/streams/{name}")
+    return json.loads(body).get("owner") if status == 200 else None

@@ -55,6 +55,46 @@ static void names_of_the_hosts_file_are_found(void **state)
     fixture_close(&f);
 }
 
+struct all {
+    int calls;
+    size_t count;
+    uint16_t port;
+};
+
+static void on_all(const struct net_address *found, size_t count, void *arg)
+{
+    struct all *a = arg;
+    a->calls++;
+    a->count = count;
+    for (size_t i = 0; i < count; i++)
+        a->port = net_address_port(&found[i]);
+}
+
+static void all_addresses_are_found(void **state)
+{
+    static const struct {
+        const char *address;
+        size_t least; /* 0: none */
+    } table[] = {{"127.0.0.1:7000", 1}, {"[::1]:7000", 1}, {"localhost:7000", 1}, {"", 0}};
+    struct net_fixture f;
+    fixture_open(&f);
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        struct all a = {0};
+        host_lookup_all_start(f.w, table[i].address, on_all, &a);
+        assert_int_equal(a.calls, 0);
+        TURN_UNTIL(&f, a.calls == 1);
+        assert_true(table[i].least == 0 ? a.count == 0 : a.count >= table[i].least);
+        assert_int_equal(a.port, table[i].least > 0 ? 7000 : 0);
+    }
+    struct all a = {0};
+    struct host_lookup *h = host_lookup_all_start(f.w, "localhost:7000", on_all, &a);
+    host_lookup_cancel(&h);
+    for (int turn = 0; turn < 20; turn++)
+        fixture_turn(&f);
+    assert_int_equal(a.calls, 0);
+    fixture_close(&f);
+}
+
 static void who_cancels_hears_nothing(void **state)
 {
     static const char *const table[] = {"127.0.0.1:7000", "localhost:7000", "nobody.invalid:7000"};
@@ -78,6 +118,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_become_numbers),
         cmocka_unit_test(names_of_the_hosts_file_are_found),
+        cmocka_unit_test(all_addresses_are_found),
         cmocka_unit_test(who_cancels_hears_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,8 +82,8 @@ static void node_reset(struct gossip *g, struct gossip_node *n, const struct gos
     node_end(g, n, "restarted");
     n->instance = h->instance;
     n->start_us = h->start_us;
-    n->window = (struct gossip_window){0};
-    gossip_window_admit(&n->window, h->seq);
+    /* What it said before was heard by others, and may have been captured. */
+    gossip_window_start(&n->window, h->seq);
     n->left = n->introduced = n->fetching = n->has_digest = false;
     n->heartbeat_seq = n->told_seq = n->told_version = n->told_digest = 0;
     n->fetch_fails = 0;

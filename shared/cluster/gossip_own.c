@@ -4,14 +4,19 @@
 #include "base/mem.h"
 #include "base/must.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 uint64_t stream_hash(const char *name, uint64_t epoch, bool lost)
 {
-    char label[32];
-    snprintf(label, sizeof label, "%llu %d", (unsigned long long)epoch, lost ? 1 : 0);
-    return gossip_hash(label, name);
+    uint8_t bytes[8 + 1 + NAME_STREAM_MAX], hash[SHA256_SIZE];
+    struct wr w = wr_init(bytes, sizeof bytes);
+    wr_u64(&w, epoch);
+    wr_u8(&w, lost ? 1 : 0);
+    wr_text(&w, name);
+    must(!w.overflow);
+    crypto_sha256(wr_slice(&w), hash);
+    struct rd r = rd_init(hash, sizeof hash);
+    return rd_u64(&r);
 }
 
 static void log_change(struct gossip *g, const char *name, const char *why)

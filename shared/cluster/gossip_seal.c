@@ -73,6 +73,13 @@ static void window_move(struct gossip_window *w, uint64_t seq)
     w->top = seq;
 }
 
+void gossip_window_start(struct gossip_window *w, uint64_t seq)
+{
+    memset(w->words, 0xff, sizeof w->words);
+    w->words[seq / 64 % WINDOW_WORDS] = UINT64_MAX >> (63 - seq % 64);
+    w->top = seq;
+}
+
 bool gossip_window_admit(struct gossip_window *w, uint64_t seq)
 {
     if (seq > w->top)

@@ -36,6 +36,8 @@ struct gossip_window {
     uint64_t top;                                /* the highest seen; 0: none */
     uint64_t words[GOSSIP_WINDOW_BITS / 64 + 1]; /* a ring; the one more is being cleared */
 };
+/* Begins at `seq`: that and all below it count as seen. */
+void gossip_window_start(struct gossip_window *w, uint64_t seq);
 /* True once for each number that is not too far below the highest. */
 bool gossip_window_admit(struct gossip_window *w, uint64_t seq);
 

@@ -52,6 +52,7 @@ struct sim {
     size_t count, event_count, event_room;
     struct sim_node nodes[SIM_NODES_MAX];
     struct sim_event *events;
+    struct cluster_node *listed;
     /* Sees each datagram as it is sent; may be NULL. */
     void (*tap)(struct sim *s, int from, const struct net_address *to, struct slice bytes);
     void *tap_arg;
@@ -143,8 +144,8 @@ static inline void sim_on_send(const struct net_address *to, struct slice datagr
         sim_deliver(s, n->index, (int)(port - 5000), datagram);
 }
 
-static inline void sim_on_fetch(const char *node, uint64_t instance, const char *address, uint64_t since,
-                         void *arg)
+static inline void sim_on_fetch(const char *node, uint64_t instance, const char *address,
+                                uint64_t since, void *arg)
 {
     struct sim_node *n = arg;
     struct sim *s = n->sim;
@@ -223,6 +224,7 @@ static inline void sim_init(struct sim *s, bool unicast, size_t count, uint64_t 
                       .random = seed,
                       .count = count};
     must(count <= SIM_NODES_MAX);
+    s->listed = xcalloc(SIM_NODES_MAX, sizeof *s->listed);
     for (size_t i = 0; i < count; i++) {
         struct sim_node *n = &s->nodes[i];
         n->sim = s;
@@ -234,7 +236,8 @@ static inline void sim_init(struct sim *s, bool unicast, size_t count, uint64_t 
 }
 
 /* The wall clock of the nodes is not the same. */
-static inline void sim_start_with(struct sim *s, int i, const char *secret, const char *cluster, int seed)
+static inline void sim_start_with(struct sim *s, int i, const char *secret, const char *cluster,
+                                  int seed)
 {
     static const struct gossip_ops ops = {.send = sim_on_send,
                                           .fetch = sim_on_fetch,
@@ -302,6 +305,7 @@ static inline void sim_fini(struct sim *s)
     for (size_t i = 0; i < s->event_count; i++)
         free(s->events[i].bytes);
     free(s->events);
+    free(s->listed);
 }
 
 static inline void sim_fetch_event(struct sim *s, const struct sim_event *e)
@@ -382,10 +386,9 @@ static inline size_t sim_up(const struct sim *s)
     return n;
 }
 
-static inline size_t sim_seen(const struct sim *s, int i)
+static inline size_t sim_seen(struct sim *s, int i)
 {
-    struct cluster_node nodes[SIM_NODES_MAX];
-    return gossip_nodes(s->nodes[i].g, s->now_us, nodes, SIM_NODES_MAX);
+    return gossip_nodes(s->nodes[i].g, s->now_us, s->listed, SIM_NODES_MAX);
 }
 
 /* Every node that is up lists all others and no more. */

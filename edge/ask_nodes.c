@@ -3,27 +3,21 @@
  */
 #include "edge/ask_nodes.h"
 
-#include "base/buf.h"
-#include "base/hex.h"
 #include "base/mem.h"
 #include "base/must.h"
 #include "base/obj.h"
 #include "core/crypto.h"
-#include "core/json.h"
 #include "core/timer.h"
+#include "edge/probe.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_MAGIC      0x61736b6eU
-#define ASK_ANSWER_MAX 1024 /* bytes of a node's answer */
+#define ASK_MAGIC 0x61736b6eU
 
 struct asked {
     struct ask *ask;
-    struct relay_call *call;
-    struct buf answer;
-    int status;
+    struct probe *probe;
     char node[NAME_NODE_MAX + 1], address[CLUSTER_ADDRESS_MAX];
 };
 
@@ -44,10 +38,8 @@ struct ask {
 
 static void ask_free(struct ask *a)
 {
-    for (size_t i = 0; i < a->count; i++) {
-        relay_call_cancel(&a->asked[i].call);
-        buf_fini(&a->asked[i].answer);
-    }
+    for (size_t i = 0; i < a->count; i++)
+        probe_cancel(&a->asked[i].probe);
     timer_fini(&a->deadline);
     OBJ_POISON(a);
     free(a);
@@ -63,24 +55,6 @@ static void finish(void *arg)
     done(&best, owner);
 }
 
-static bool number_of(const json_t *v, uint64_t *out)
-{
-    const char *text = json_string_value(v);
-    return text != NULL && slice_u64(slice_text(text), UINT64_MAX, out) == 0;
-}
-
-static bool instance_of(const json_t *v, uint64_t *out)
-{
-    uint8_t bytes[8];
-    const char *text = json_string_value(v);
-    if (text == NULL || hex_decode(slice_text(text), bytes, sizeof bytes) < 0)
-        return false;
-    *out = 0;
-    for (size_t i = 0; i < sizeof bytes; i++)
-        *out = *out << 8 | bytes[i];
-    return true;
-}
-
 /* A node that only passes the stream on is as good as its owner, but later in the row. */
 static void consider(struct ask *a, const struct cluster_owner *owner, bool owns)
 {
@@ -91,64 +65,29 @@ static void consider(struct ask *a, const struct cluster_owner *owner, bool owns
     a->best_owns = owns;
 }
 
-static void read_answer(struct asked *n)
+static void on_answer(const struct probe_answer *told, void *arg)
 {
-    struct cluster_owner owner = {.found = true};
-    json_t *j = json_parse(buf_slice(&n->answer));
-    if (number_of(json_object_get(j, "epoch"), &owner.epoch) &&
-        instance_of(json_object_get(j, "instance"), &owner.instance)) {
+    struct asked *n = arg;
+    struct ask *a = OBJ_CAST(struct ask, n->ask, ASK_MAGIC);
+    struct cluster_owner owner = {.found = true, .epoch = told->epoch, .instance = told->instance};
+    n->probe = NULL;
+    if (told->held) {
         must(slice_copy(slice_text(n->node), owner.node, sizeof owner.node) &&
              slice_copy(slice_text(n->address), owner.address, sizeof owner.address));
-        consider(n->ask, &owner, json_is_true(json_object_get(j, "owner")));
+        consider(a, &owner, told->owns);
     }
-    json_decref(j);
-}
-
-static void on_head(struct relay_call *c, int status, void *owner)
-{
-    struct asked *n = owner;
-    n->status = status;
-}
-
-static ssize_t on_body(struct relay_call *c, struct slice bytes, void *owner)
-{
-    struct asked *n = owner;
-    int err = buf_append(&n->answer, bytes.p, bytes.len);
-    return err < 0 ? err : (ssize_t)bytes.len;
-}
-
-static void on_end(enum close_reason why, void *owner)
-{
-    struct asked *n = owner;
-    struct ask *a = OBJ_CAST(struct ask, n->ask, ASK_MAGIC);
-    n->call = NULL;
-    if (why == CLOSE_FINISHED && n->status == 200)
-        read_answer(n);
     if (--a->waiting == 0)
         timer_set_ms(&a->deadline, 0);
 }
 
 static void ask_one(struct ask *a, const struct cluster_node *node)
 {
-    static const struct relay_call_ops ops = {
-        .on_head = on_head, .on_body = on_body, .on_end = on_end};
     struct asked *n = &a->asked[a->count++];
-    char target[RELAY_CALL_TARGET_MAX];
-    snprintf(target, sizeof target, "/relay/v1/%s?probe=1", a->name);
     n->ask = a;
-    buf_init(&n->answer, ASK_ANSWER_MAX);
     must(slice_copy(slice_text(node->id), n->node, sizeof n->node) &&
          slice_copy(slice_text(node->address), n->address, sizeof n->address));
-    const struct relay_call_options o = {
-        .address = n->address,
-        .peer = n->node,
-        .method = "GET",
-        .target = target,
-        .head_deadline_ms = ASK_NODES_MS,
-        .idle_ms = ASK_NODES_MS,
-    };
     a->waiting++;
-    n->call = relay_call_start(a->worker, a->client, &o, &ops, n);
+    n->probe = probe_start(a->worker, a->client, a->name, node, ASK_NODES_MS, on_answer, n);
 }
 
 static bool may_have_it(const struct ask *a, const struct cluster_node *node)

@@ -35,6 +35,7 @@ static void release(struct pull *p)
     relay_call_cancel(&p->want);
     timer_stop(&p->idle);
     timer_stop(&p->hold);
+    timer_stop(&p->doubt);
 }
 
 static void end(struct pull *p, enum pull_end why)
@@ -68,8 +69,7 @@ static void on_hold(void *arg)
 
 /* --- frames --- */
 
-/* Below, at or above 0 as the link's run is lower than, the same as or higher than the feed's. */
-static int compare(const struct upstream *u, const struct run *run)
+int pull_compare(const struct upstream *u, const struct run *run)
 {
     uint64_t ours =
         run->origin != NULL ? run->origin->instance : u->client->self->instance; /* our claim's */
@@ -82,7 +82,7 @@ static int compare(const struct upstream *u, const struct run *run)
 static bool is_stale(const struct pull *p, const struct upstream *u)
 {
     const struct run *run = log_newest(p->feed->log);
-    if (run != NULL && compare(u, run) < 0)
+    if (run != NULL && pull_compare(u, run) < 0)
         return !u->owner.regressed;
     if (u->run.epoch != u->owner.epoch)
         return u->run.epoch < u->owner.epoch;
@@ -120,7 +120,7 @@ static void open_run(struct pull *p, const struct upstream *u, uint64_t seq)
     feed_set_origin(p->feed, u->run.origin);
     tell_run(p, u);
     log_info(&p->log, "pull.run stream=%s node=%s epoch=%" PRIu64 " seq=%" PRIu64, p->feed->name,
-             u->owner.node, u->run.epoch, seq);
+             u->peer.node, u->run.epoch, seq);
 }
 
 /* Makes the feed's newest run the link's, with room for `seq` or a later one next. */
@@ -129,8 +129,11 @@ static int begin_run(struct pull *p, const struct upstream *u, uint64_t seq)
     const struct run *run = log_newest(p->feed->log);
     if (is_stale(p, u))
         return ERR_RANGE;
-    int order = run != NULL ? compare(u, run) : 1;
+    int order = run != NULL ? pull_compare(u, run) : 1;
     bool same = order == 0 && !run->ended;
+    bool on_trial = u == p->coming && p->coming_is == COMING_TRIAL && p->current->up;
+    if (on_trial && (!same || seq > run->next))
+        return ERR_RANGE; /* it would make a hole, and nothing is wrong */
     /* What the log cannot go on with: a lower run, the same number by another process, or a run
      * that was given up here and lives on there. */
     if (run != NULL && !same && u->run.epoch <= run->epoch)
@@ -139,15 +142,19 @@ static int begin_run(struct pull *p, const struct upstream *u, uint64_t seq)
         open_run(p, u, seq);
     else if (seq > run->next)
         feed_restart(p->feed, seq, u->run.inforce);
+    if (same && !run_origin_equal(run->origin, u->run.origin))
+        feed_set_origin(p->feed, u->run.origin);
     tell_lost(p, u);
     return 0;
 }
 
-/* The first frame of a higher owner: from now on it is the source. */
+/* The first frame of the coming link: from now on it is the source. */
 static void promote(struct pull *p, struct upstream *u)
 {
     if (u != p->coming)
         return;
+    log_info(&p->log, "pull.switch stream=%s from=%s to=%s", p->feed->name, p->current->peer.node,
+             u->peer.node);
     upstream_close(&p->current);
     p->current = p->coming;
     p->coming = NULL;
@@ -161,6 +168,7 @@ static int on_frame(struct upstream *u, struct frame **f, void *arg)
         if (err < 0)
             return err;
         promote(p, u);
+        pull_judge(p);
     }
     const struct run *run = log_newest(p->feed->log);
     if ((*f)->seq > run->next)
@@ -180,6 +188,8 @@ static void tell_owner(struct pull *p, struct upstream *u)
 {
     const struct run_origin *o = u->run.origin;
     struct cluster_owner owner = u->owner;
+    if (u->via)
+        return;
     owner.epoch = u->run.epoch;
     owner.instance = o->instance;
     owner.found = true;
@@ -189,6 +199,8 @@ static void tell_owner(struct pull *p, struct upstream *u)
         return;
     u->owner.epoch = owner.epoch;
     u->owner.instance = owner.instance;
+    if (cluster_owner_higher(&owner, &p->owner))
+        p->owner = owner;
     p->ops->on_owner(p, &owner, p->arg);
 }
 
@@ -199,27 +211,32 @@ static int on_state(struct upstream *u, void *arg)
     if (is_stale(p, u))
         return ERR_RANGE;
     tell_owner(p, u);
-    if (u != p->current)
+    if (u != p->current) {
+        (void)pull_judge_coming(p);
         return 0;
+    }
     timer_stop(&p->hold);
-    if (run == NULL || run->ended || compare(u, run) != 0)
-        return 0;
-    if (!run_origin_equal(run->origin, u->run.origin))
-        feed_set_origin(p->feed, u->run.origin);
-    tell_lost(p, u);
+    if (run != NULL && !run->ended && pull_compare(u, run) == 0) {
+        if (!run_origin_equal(run->origin, u->run.origin))
+            feed_set_origin(p->feed, u->run.origin);
+        tell_lost(p, u);
+    }
+    pull_judge(p);
     return 0;
 }
 
 /* --- losing the link --- */
 
-/* The present link is of no use: a coming one takes its place before it has delivered. */
+/* The present link is of no use: a coming one takes its place before it has delivered, and a parent
+ * is left for the owner. */
 static void give_way(struct pull *p)
 {
-    if (p->coming == NULL)
+    if (p->coming == NULL && !p->current->via)
         return;
     upstream_close(&p->current);
-    p->current = p->coming;
+    p->current = p->coming != NULL ? p->coming : pull_link(p, NULL);
     p->coming = NULL;
+    timer_stop(&p->doubt);
 }
 
 static void hold_viewers(struct pull *p)
@@ -232,6 +249,8 @@ static void hold_viewers(struct pull *p)
 static void on_down(struct upstream *u, enum close_reason why, void *arg)
 {
     struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
+    if (u == p->coming && pull_give_up_trial(p))
+        return;
     if (u == p->current) {
         give_way(p);
         hold_viewers(p);
@@ -247,10 +266,23 @@ static enum close_reason end_reason(enum relay_end_reason reason, struct slice t
                                                                 : CLOSE_UNPUBLISHED;
 }
 
+/* A parent's word for the end counts when it is the owner's: not that it lost sight of the stream,
+ * nor that a run is over which has a successor. */
+static bool has_moved(const struct pull *p, const struct upstream *u, enum relay_end_reason reason,
+                      struct slice text)
+{
+    if (reason == RELAY_END_MOVED || reason == RELAY_END_DRAIN)
+        return true;
+    return u->via &&
+           (end_reason(reason, text) == CLOSE_SOURCE_LOST || pull_is_behind(p, u));
+}
+
 static void on_over(struct upstream *u, enum relay_end_reason reason, struct slice text, void *arg)
 {
     struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
-    bool moved = reason == RELAY_END_MOVED || reason == RELAY_END_DRAIN;
+    bool moved = has_moved(p, u, reason, text);
+    if (u == p->coming && pull_give_up_trial(p))
+        return;
     if (u == p->current && (moved || p->coming != NULL)) {
         upstream_retry(u);
         on_down(u, CLOSE_FENCED, p);
@@ -279,9 +311,14 @@ static bool place(const struct upstream *u, uint64_t *epoch, uint64_t *seq, void
 
 static const struct upstream_ops upstream_ops = {on_state, on_frame, on_over, on_down, place};
 
-static struct upstream *link_to(struct pull *p, const struct cluster_owner *owner)
+struct upstream *pull_link(struct pull *p, const struct upstream_peer *parent)
 {
-    return upstream_open(p->worker, p->client, p->feed->name, owner, &upstream_ops, p);
+    struct upstream_peer owner = upstream_peer_of(&p->owner);
+    struct upstream *u = upstream_open(p->worker, p->client, p->feed->name, &p->owner,
+                                       parent != NULL ? parent : &owner, &upstream_ops, p);
+    if (u->via)
+        timer_set_ms(&p->doubt, PULL_BEGIN_MS);
+    return u;
 }
 
 /* --- the feed's wishes --- */
@@ -307,7 +344,8 @@ static void on_wanted(struct feed_source *s, bool wanted)
 /* --- for the resolver --- */
 
 struct pull *pull_open(struct feed *f, const struct relay_client *client,
-                       const struct cluster_owner *owner, const struct pull_ops *ops, void *arg)
+                       const struct cluster_owner *owner, const struct upstream_peer *parent,
+                       const struct pull_ops *ops, void *arg)
 {
     static const struct feed_source_ops source_ops = {on_displaced, on_wanted, pull_want_key,
                                                       pull_want_past};
@@ -319,15 +357,17 @@ struct pull *pull_open(struct feed *f, const struct relay_client *client,
     p->client = client;
     p->ops = ops;
     p->arg = arg;
+    p->owner = *owner;
     p->log = (struct log_id){"pull", p->worker->index, log_new_id()};
     timer_init(&p->idle, p->worker, "pull.idle", on_idle, p);
     timer_init(&p->hold, p->worker, "pull.hold", on_hold, p);
+    timer_init(&p->doubt, p->worker, "pull.doubt", pull_on_doubt, p);
     task_init(&p->end, on_end_task, p);
     timer_set_ms(&p->idle, p->worker->config->stream.idle_pull_ms);
-    p->current = link_to(p, owner);
+    p->current = pull_link(p, parent);
     METRIC_ADD(p->worker->metrics.pulls, 1);
-    log_info(&p->log, "pull.start stream=%s node=%s addr=%s epoch=%" PRIu64, f->name, owner->node,
-             owner->address, owner->epoch);
+    log_info(&p->log, "pull.start stream=%s owner=%s node=%s addr=%s epoch=%" PRIu64, f->name,
+             owner->node, p->current->peer.node, p->current->peer.address, owner->epoch);
     if (f->state == FEED_LIVE || f->state == FEED_LOST)
         hold_viewers(p);
     feed_attach_source(f, &p->source);
@@ -346,6 +386,7 @@ void pull_free(struct pull **pp)
     METRIC_ADD(p->worker->metrics.pulls, -1);
     timer_fini(&p->idle);
     timer_fini(&p->hold);
+    timer_fini(&p->doubt);
     task_cancel(&p->end);
     feed_detach_source(&p->source);
     OBJ_POISON(p);
@@ -360,40 +401,5 @@ bool pull_is_linked(const struct pull *p)
 void pull_tell_owner(struct pull *p)
 {
     if (pull_is_linked(p))
-        p->ops->on_owner(p, &p->current->owner, p->arg);
-}
-
-static void follow(struct pull *p, const struct cluster_owner *owner)
-{
-    log_info(&p->log, "pull.follow stream=%s node=%s addr=%s epoch=%" PRIu64, p->feed->name,
-             owner->node, owner->address, owner->epoch);
-    upstream_close(&p->coming);
-    if (p->current->up) {
-        p->coming = link_to(p, owner);
-        return;
-    }
-    upstream_close(&p->current);
-    p->current = link_to(p, owner);
-}
-
-/* The same process has the stream again: the link that we have will tell. */
-static bool is_linked_to(const struct upstream *u, const struct cluster_owner *owner)
-{
-    return u->up && u->owner.instance == owner->instance && strcmp(u->owner.node, owner->node) == 0;
-}
-
-void pull_offer(struct pull *p, const struct cluster_owner *owner)
-{
-    if (p->ended)
-        return;
-    struct upstream *u = p->coming != NULL ? p->coming : p->current;
-    if (cluster_owner_higher(owner, &u->owner)) {
-        if (!is_linked_to(u, owner))
-            follow(p, owner);
-    } else if (cluster_owner_higher(&u->owner, owner)) {
-        if (owner->regressed && !pull_is_linked(p))
-            follow(p, owner);
-    } else {
-        must(slice_copy(slice_text(owner->address), u->owner.address, sizeof u->owner.address));
-    }
+        p->ops->on_owner(p, &p->owner, p->arg);
 }

@@ -4,8 +4,8 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "base/obj.h"
-#include "media/relay_frames.h"
 #include "media/log.h"
+#include "media/relay_frames.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -144,8 +144,8 @@ struct past *past_start(struct worker *w, const struct past_options *o, past_don
                      o->name, o->epoch, o->to);
     must(n > 0 && (size_t)n < sizeof target);
     const struct relay_call_options call = {
-        .address = o->owner->address,
-        .peer = o->owner->node,
+        .address = o->address,
+        .peer = o->node,
         .method = "GET",
         .target = target,
         .head_deadline_ms = PAST_HEAD_MS,

@@ -24,7 +24,7 @@ typedef void past_done(struct past_block *block, void *arg);
 
 struct past_options {
     const struct relay_client *client;
-    const struct cluster_owner *owner;
+    const char *node, *address; /* whom to ask */
     const char *name;
     uint64_t epoch, to; /* frames up to and with this one, as old as the upstream has them */
     size_t bytes_max;   /* of all frames */

@@ -35,7 +35,8 @@ void pull_ask_past(struct pull *p)
     p->wants_past = false;
     const struct past_options o = {
         .client = p->client,
-        .owner = &p->current->owner,
+        .node = p->current->peer.node,
+        .address = p->current->peer.address,
         .name = p->feed->name,
         .epoch = run->epoch,
         .to = run->first - 1,
@@ -61,8 +62,8 @@ void pull_want_key(struct feed_source *s)
     char target[RELAY_CALL_TARGET_MAX];
     snprintf(target, sizeof target, "/relay/v1/%s/want", p->feed->name);
     const struct relay_call_options o = {
-        .address = p->current->owner.address,
-        .peer = p->current->owner.node,
+        .address = p->current->peer.address,
+        .peer = p->current->peer.node,
         .method = "POST",
         .target = target,
         .body = slice_text("{\"key\":true}"),

@@ -1,6 +1,7 @@
 /*
  *   hub: wanted ──▶ resolution ──watch, look up──▶ cluster ──owner──▶ pull
- *                       ▲  └─ directory away ─▶ ask_nodes ──┘
+ *                       ▲  ├─ directory away ─▶ ask_nodes ──┤ ▲
+ *                       │  └─ owner far, or not reached: ask_zone ─ its parent
  *                       └──────── cluster events ──────────
  *
  * A resolution lives on the name's home worker from the first reader until nobody reads and the
@@ -13,7 +14,9 @@
 #include "base/must.h"
 #include "base/obj.h"
 #include "core/clock.h"
+#include "core/crypto.h"
 #include "edge/ask_nodes.h"
+#include "edge/ask_zone.h"
 #include "edge/negative.h"
 #include "edge/pull.h"
 
@@ -44,13 +47,17 @@ struct resolution {
     struct log_id log;
     struct pull *pull;
     struct ask *ask;
+    struct zone_ask *zone_ask;
+    struct cluster_owner owner; /* whom the zone is asked about */
     struct timer again, hold;
+    struct timer tier;     /* while there is a pull: looks for a better upstream */
     int64_t not_before_us; /* no look-up before this */
     bool wanted, looking;
 };
 
 static void look_up(struct resolution *s);
 static void consider(struct resolution *s, const struct cluster_owner *owner);
+static bool is_over(const struct resolution *s, const struct cluster_owner *owner);
 
 static struct local *local_of(const struct resolver *r, const struct worker *w)
 {
@@ -73,6 +80,8 @@ static void drop(struct resolution *s)
     map_take(local_of(s->resolver, s->worker)->resolutions, s->feed->name);
     cluster_unwatch(s->resolver->o.cluster, s->feed->name);
     ask_cancel(&s->ask);
+    zone_ask_cancel(&s->zone_ask);
+    timer_fini(&s->tier);
     timer_fini(&s->again);
     timer_fini(&s->hold);
     pull_free(&s->pull);
@@ -114,11 +123,26 @@ static void on_pull_end(struct pull *p, enum pull_end why, void *arg)
         feed_reset(s->feed);
     else
         s->not_before_us = clock_us() + RESOLVE_AGAIN_MS * 1000;
+    timer_stop(&s->tier);
+    zone_ask_cancel(&s->zone_ask);
     pull_free(&s->pull);
     drop_if_unused(s);
 }
 
-static void start_pull(struct resolution *s, const struct cluster_owner *owner)
+static bool has_tiers(const struct resolution *s)
+{
+    return s->worker->config->cluster.tiers;
+}
+
+static void plan_tier(struct resolution *s)
+{
+    if (has_tiers(s))
+        timer_set_ms(&s->tier,
+                     RESOLVE_TIER_MS + (int64_t)(crypto_random_u64() % RESOLVE_SPREAD_MS));
+}
+
+static void start_pull(struct resolution *s, const struct cluster_owner *owner,
+                       const struct upstream_peer *parent)
 {
     static const struct pull_ops ops = {on_pull_down, on_pull_owner, on_pull_run, on_pull_end};
     if (!hub_has_memory(s->resolver->o.hub)) {
@@ -127,7 +151,73 @@ static void start_pull(struct resolution *s, const struct cluster_owner *owner)
     }
     timer_stop(&s->again);
     timer_stop(&s->hold);
-    s->pull = pull_open(s->feed, s->resolver->o.client, owner, &ops, s);
+    s->pull = pull_open(s->feed, s->resolver->o.client, owner, parent, &ops, s);
+    plan_tier(s);
+}
+
+/* --- tiers --- */
+
+static void ask_zone(struct resolution *s, const struct cluster_owner *owner, enum parent_mood mood,
+                     zone_ask_done *done)
+{
+    const char *zone = s->worker->config->node.zone;
+    const struct zone_ask_options o = {.cluster = s->resolver->o.cluster,
+                                       .client = s->resolver->o.client,
+                                       .name = s->feed->name,
+                                       .zone = zone != NULL ? zone : "",
+                                       .owner = owner,
+                                       .mood = mood,
+                                       .only_zone = s->pull != NULL && pull_has_parent(s->pull)};
+    zone_ask_cancel(&s->zone_ask);
+    s->zone_ask = zone_ask_start(s->worker, &o, done, s);
+}
+
+static void on_zone_start(const struct zone_found *found, void *arg)
+{
+    struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
+    s->zone_ask = NULL;
+    if (s->pull == NULL && needs_source(s) && !is_over(s, &s->owner))
+        start_pull(s, &s->owner, found->has_parent ? &found->parent : NULL);
+}
+
+/* A parent for one that asks a far owner; the owner again for one that has a parent and is near. */
+static void on_zone_move(const struct zone_found *found, void *arg)
+{
+    struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
+    s->zone_ask = NULL;
+    if (s->pull == NULL)
+        return;
+    if (found->has_parent)
+        pull_move(s->pull, &found->parent);
+    else if (pull_has_parent(s->pull) && found->owner_is == ZONE_NEAR)
+        pull_move(s->pull, NULL);
+}
+
+static void on_tier(void *arg)
+{
+    struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
+    if (s->pull == NULL)
+        return;
+    plan_tier(s);
+    if (s->zone_ask == NULL && pull_is_linked(s->pull))
+        ask_zone(s, pull_owner(s->pull), PARENT_MOVE, on_zone_move);
+}
+
+/* The owner's link does not come about: whoever of the zone has the stream. */
+static void consider_parent(struct resolution *s)
+{
+    if (has_tiers(s) && s->pull != NULL && s->zone_ask == NULL && pull_is_stuck(s->pull))
+        ask_zone(s, pull_owner(s->pull), PARENT_ANY, on_zone_move);
+}
+
+static void begin(struct resolution *s, const struct cluster_owner *owner)
+{
+    if (!has_tiers(s)) {
+        start_pull(s, owner, NULL);
+    } else if (s->zone_ask == NULL || cluster_owner_higher(owner, &s->owner)) {
+        s->owner = *owner;
+        ask_zone(s, owner, PARENT_START, on_zone_start);
+    }
 }
 
 /* --- who has it --- */
@@ -162,7 +252,7 @@ static void consider(struct resolution *s, const struct cluster_owner *owner)
     if (s->pull != NULL)
         pull_offer(s->pull, owner);
     else if (needs_source(s) && !is_over(s, owner))
-        start_pull(s, owner);
+        begin(s, owner);
 }
 
 /* A question to the cluster, which may outlive the resolution. */
@@ -210,7 +300,9 @@ static void on_looked_up(const struct cluster_owner *owner, void *arg)
     if (s != NULL) {
         s->looking = false;
         consider(s, owner);
-        bool unlinked = s->pull == NULL ? needs_source(s) : !pull_is_linked(s->pull);
+        consider_parent(s);
+        bool unlinked =
+            s->pull == NULL ? needs_source(s) && s->zone_ask == NULL : !pull_is_linked(s->pull);
         if (away && unlinked && s->ask == NULL)
             s->ask = ask_nodes(l->worker, r->o.cluster, r->o.client, l->name, on_asked, s);
     }
@@ -259,6 +351,7 @@ static struct resolution *resolution_new(struct resolver *r, struct feed *f)
     s->log = (struct log_id){"resolve", f->worker->index, 0};
     timer_init(&s->again, f->worker, "edge.resolve", on_again, s);
     timer_init(&s->hold, f->worker, "edge.hold", on_hold, s);
+    timer_init(&s->tier, f->worker, "edge.tier", on_tier, s);
     if (negative_has(local->negative, f->name, clock_us(), &until_us)) {
         METRIC_INC(f->worker->metrics.lookup_negative_hits_total);
         s->not_before_us = until_us;

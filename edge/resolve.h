@@ -10,12 +10,17 @@
  * looked up; when another node owns it, it is pulled from there, once for the whole node.  While
  * the directory is away the nodes are asked themselves.  Without an owner the feed waits for the
  * cluster's events; one that has lost its source here, for viewer.hold_ms at most.
+ *
+ * With cluster.tiers an edge of our zone that has the stream is asked instead of an owner in
+ * another zone, or of one that cannot be reached.
  */
 #define RESOLVE_NEGATIVE_MS                                                                        \
     500 /* a name that was not found is not looked up again for this long                          \
          */
 #define RESOLVE_NEGATIVE_MAX 4096 /* such names of one worker; the oldest goes */
 #define RESOLVE_AGAIN_MS     1000 /* between look-ups while a source is missing */
+#define RESOLVE_TIER_MS      3000 /* between looks for a better upstream (cluster.tiers), and */
+#define RESOLVE_SPREAD_MS    2000 /* up to as much later */
 
 struct resolver;
 

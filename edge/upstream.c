@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "base/obj.h"
+#include "core/clock.h"
 #include "media/relay_frames.h"
 
 #include <inttypes.h>
@@ -27,11 +28,19 @@ static void forget_run(struct upstream *u)
 
 static void drop_call(struct upstream *u)
 {
-    relay_call_cancel(&u->call);
+    for (size_t i = 0; i < UPSTREAM_TRIES_MAX; i++)
+        relay_call_cancel(&u->tries[i].call);
+    timer_stop(&u->more);
+    u->link = NULL;
     if (u->up)
-        relay_linked(u->client->links, u->owner.node, false);
+        relay_linked(u->client->links, u->peer.node, false);
     u->up = false;
     u->next_seq = 0;
+}
+
+void upstream_alive(struct upstream *u)
+{
+    u->alive_us = clock_us();
 }
 
 static int64_t wait_ms(struct upstream *u, enum close_reason why)
@@ -39,6 +48,9 @@ static int64_t wait_ms(struct upstream *u, enum close_reason why)
     int64_t ms = backoff_next_ms(&u->backoff);
     if (why == CLOSE_LOOP)
         return UPSTREAM_MAX_MS;
+    bool alive = u->alive_us != 0 && clock_us() - u->alive_us < UPSTREAM_ALIVE_MS * 1000;
+    if (alive && ms > UPSTREAM_HURRY_MS)
+        ms = UPSTREAM_HURRY_MS;
     bool refused = u->status >= 400;
     return refused && ms < UPSTREAM_REFUSED_MS ? UPSTREAM_REFUSED_MS : ms;
 }
@@ -46,10 +58,11 @@ static int64_t wait_ms(struct upstream *u, enum close_reason why)
 static void fail(struct upstream *u, enum close_reason why)
 {
     bool was_up = u->up;
+    u->failed = true;
     drop_call(u);
     int64_t ms = wait_ms(u, why);
     log_info(&u->log, "upstream.down stream=%s node=%s reason=%s status=%d again_ms=%" PRId64,
-             u->name, u->owner.node, close_reason_name(why), was_up ? 0 : u->status, ms);
+             u->name, u->peer.node, close_reason_name(why), was_up ? 0 : u->status, ms);
     timer_set_ms(&u->again, ms);
     u->ops->on_down(u, why, u->arg);
 }
@@ -62,13 +75,15 @@ void upstream_retry(struct upstream *u)
 
 /* --- records --- */
 
-/* The path names the nodes from the owner to the sender: with us in it, we would feed ourselves. */
-static bool has_passed_us(const struct upstream *u, struct slice path)
+/* The path names the nodes from the owner to the sender: with us in it, we would feed ourselves;
+ * with as many as there may be hops, ours is one too many. */
+static bool is_loop(const struct upstream *u, struct slice path)
 {
-    while (path.len > 0)
+    int nodes = 0;
+    for (; path.len > 0; nodes++)
         if (slice_is(slice_cut(path, ',', &path, NULL), u->client->self->node))
             return true;
-    return false;
+    return nodes > RELAY_HOPS_MAX;
 }
 
 static struct run_origin *origin_of(const struct relay_state *s)
@@ -111,8 +126,9 @@ static int take_state(struct upstream *u, const struct relay_state *s)
     }
     take_numbers(u, s);
     if (!u->up)
-        relay_linked(u->client->links, u->owner.node, true);
+        relay_linked(u->client->links, u->peer.node, true);
     u->up = true;
+    u->failed = false;
     return u->ops->on_state(u, u->arg);
 }
 
@@ -120,9 +136,9 @@ static int on_state(struct upstream *u, struct slice payload)
 {
     struct relay_state *s = xcalloc(1, sizeof *s);
     int err = relay_state_decode(payload, s);
-    if (err == 0 && has_passed_us(u, s->path)) {
+    if (err == 0 && is_loop(u, s->path)) {
         free(s);
-        log_warn(&u->log, "upstream.loop stream=%s node=%s", u->name, u->owner.node);
+        log_warn(&u->log, "upstream.loop stream=%s node=%s", u->name, u->peer.node);
         fail(u, CLOSE_LOOP);
         return 0;
     }
@@ -157,7 +173,7 @@ static int on_end(struct upstream *u, struct slice payload)
     int err = relay_end_decode(payload, &end);
     if (err < 0)
         return err;
-    log_info(&u->log, "upstream.end stream=%s node=%s reason=%d text=%.*s", u->name, u->owner.node,
+    log_info(&u->log, "upstream.end stream=%s node=%s reason=%d text=%.*s", u->name, u->peer.node,
              end.reason, SLICE_ARG(end.text));
     bool known = end.reason >= RELAY_END_STREAM && end.reason <= RELAY_END_KICKED;
     drop_call(u);
@@ -202,12 +218,20 @@ static enum close_reason refusal(int status)
     return CLOSE_REFUSED;
 }
 
+/* The first that is answered is the link. */
 static void on_head(struct relay_call *c, int status, void *owner)
 {
-    struct upstream *u = OBJ_CAST(struct upstream, owner, UPSTREAM_MAGIC);
+    struct upstream_try *t = owner;
+    struct upstream *u = OBJ_CAST(struct upstream, t->upstream, UPSTREAM_MAGIC);
+    for (size_t i = 0; i < UPSTREAM_TRIES_MAX; i++)
+        if (&u->tries[i] != t)
+            relay_call_cancel(&u->tries[i].call);
+    timer_stop(&u->more);
+    u->link = t;
     u->status = status;
+    u->anew = false;
     if (status == 508)
-        log_warn(&u->log, "upstream.loop stream=%s node=%s", u->name, u->owner.node);
+        log_warn(&u->log, "upstream.loop stream=%s node=%s", u->name, u->peer.node);
     if (status != 200)
         fail(u, refusal(status));
 }
@@ -215,17 +239,18 @@ static void on_head(struct relay_call *c, int status, void *owner)
 /* A record may end the link, or close it: then the rest is nobody's. */
 static ssize_t on_body(struct relay_call *c, struct slice bytes, void *owner)
 {
-    struct upstream *u = OBJ_CAST(struct upstream, owner, UPSTREAM_MAGIC);
+    struct upstream_try *t = owner;
+    struct upstream *u = OBJ_CAST(struct upstream, t->upstream, UPSTREAM_MAGIC);
     size_t used = 0;
-    while (!u->closed && u->call == c) {
+    while (!u->closed && t->call == c) {
         struct relay_record rec;
         ssize_t n = relay_record_read(bytes.p + used, bytes.len - used, &rec);
         if (n == 0)
             return (ssize_t)used;
         int err = n < 0 ? (int)n : on_record(u, &rec);
-        if (err < 0 && !u->closed && u->call == c) {
+        if (err < 0 && !u->closed && t->call == c) {
             log_warn(&u->log, "upstream.refused stream=%s node=%s error=\"%s\"", u->name,
-                     u->owner.node, err_text(err));
+                     u->peer.node, err_text(err));
             fail(u, CLOSE_BAD_INPUT);
         }
         used += n > 0 ? (size_t)n : 0;
@@ -233,10 +258,12 @@ static ssize_t on_body(struct relay_call *c, struct slice bytes, void *owner)
     return (ssize_t)bytes.len;
 }
 
+/* What one of several connections meets, the others would meet, too. */
 static void on_call_end(enum close_reason why, void *owner)
 {
-    struct upstream *u = OBJ_CAST(struct upstream, owner, UPSTREAM_MAGIC);
-    u->call = NULL;
+    struct upstream_try *t = owner;
+    struct upstream *u = OBJ_CAST(struct upstream, t->upstream, UPSTREAM_MAGIC);
+    t->call = NULL;
     fail(u, why);
 }
 
@@ -249,40 +276,74 @@ static void target_of(struct upstream *u, char out[RELAY_CALL_TARGET_MAX])
         n += snprintf(out + n, RELAY_CALL_TARGET_MAX - (size_t)n, "?from=%" PRIu64 ".%" PRIu64,
                       epoch, seq);
     must(n < RELAY_CALL_TARGET_MAX);
-    u->anew = false;
 }
 
-static void connect_now(void *arg)
+static struct upstream_try *free_try(struct upstream *u)
+{
+    for (size_t i = 0; i < UPSTREAM_TRIES_MAX; i++)
+        if (u->tries[i].call == NULL)
+            return &u->tries[i];
+    return NULL;
+}
+
+static void start_try(struct upstream *u)
 {
     static const struct relay_call_ops ops = {
         .on_head = on_head, .on_body = on_body, .on_end = on_call_end};
-    struct upstream *u = OBJ_CAST(struct upstream, arg, UPSTREAM_MAGIC);
+    struct upstream_try *t = free_try(u);
+    if (t == NULL)
+        return;
     char target[RELAY_CALL_TARGET_MAX];
     target_of(u, target);
     const struct relay_call_options o = {
-        .address = u->owner.address,
-        .peer = u->owner.node,
+        .address = u->peer.address,
+        .peer = u->peer.node,
         .method = "GET",
         .target = target,
         .head_deadline_ms = UPSTREAM_HEAD_MS,
         .idle_ms = UPSTREAM_DEAD_MS,
         .unread_max = RELAY_RECORD_MAX,
     };
+    log_debug(&u->log, "upstream.connect node=%s addr=%s target=%s", u->peer.node, u->peer.address,
+              target);
+    t->call = relay_call_start(u->worker, u->client, &o, &ops, t);
+    timer_set_ms(&u->more, UPSTREAM_TRY_MS);
+}
+
+static void on_more(void *arg)
+{
+    struct upstream *u = OBJ_CAST(struct upstream, arg, UPSTREAM_MAGIC);
+    for (size_t i = 0; i < UPSTREAM_TRIES_MAX; i++)
+        if (u->tries[i].call != NULL && relay_call_is_connected(u->tries[i].call))
+            return;
+    start_try(u);
+}
+
+static void connect_now(void *arg)
+{
+    struct upstream *u = OBJ_CAST(struct upstream, arg, UPSTREAM_MAGIC);
     u->status = 0;
     if (u->tried)
         METRIC_INC(u->worker->metrics.pull_reconnects_total);
     else
         METRIC_INC(u->worker->metrics.pulls_total);
     u->tried = true;
-    log_debug(&u->log, "upstream.connect node=%s addr=%s target=%s", u->owner.node,
-              u->owner.address, target);
-    u->call = relay_call_start(u->worker, u->client, &o, &ops, u);
+    start_try(u);
+}
+
+struct upstream_peer upstream_peer_of(const struct cluster_owner *owner)
+{
+    struct upstream_peer p;
+    must(slice_copy(slice_text(owner->node), p.node, sizeof p.node) &&
+         slice_copy(slice_text(owner->address), p.address, sizeof p.address));
+    return p;
 }
 
 static void upstream_free(void *arg)
 {
     struct upstream *u = OBJ_CAST(struct upstream, arg, UPSTREAM_MAGIC);
     timer_fini(&u->again);
+    timer_fini(&u->more);
     forget_run(u);
     OBJ_POISON(u);
     free(u);
@@ -290,7 +351,8 @@ static void upstream_free(void *arg)
 
 struct upstream *upstream_open(struct worker *w, const struct relay_client *client,
                                const char *name, const struct cluster_owner *owner,
-                               const struct upstream_ops *ops, void *arg)
+                               const struct upstream_peer *peer, const struct upstream_ops *ops,
+                               void *arg)
 {
     struct upstream *u = xcalloc(1, sizeof *u);
     u->magic = UPSTREAM_MAGIC;
@@ -300,9 +362,14 @@ struct upstream *upstream_open(struct worker *w, const struct relay_client *clie
     u->arg = arg;
     u->log = (struct log_id){"upstream", w->index, log_new_id()};
     u->owner = *owner;
+    u->peer = *peer;
+    u->via = strcmp(peer->node, owner->node) != 0;
+    for (size_t i = 0; i < UPSTREAM_TRIES_MAX; i++)
+        u->tries[i].upstream = u;
     must(slice_copy(slice_text(name), u->name, sizeof u->name));
     backoff_init(&u->backoff, UPSTREAM_STEP_MS, UPSTREAM_MAX_MS);
     timer_init(&u->again, w, "upstream.connect", connect_now, u);
+    timer_init(&u->more, w, "upstream.more", on_more, u);
     task_init(&u->reap, upstream_free, u);
     timer_set_ms(&u->again, backoff_next_ms(&u->backoff));
     return u;

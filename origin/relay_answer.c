@@ -17,9 +17,10 @@ struct probe {
     struct http_exchange *x; /* NULL: the peer has gone */
     struct worker *home, *back;
     char name[NAME_STREAM_MAX + 1];
-    bool found, owner;
+    bool found, wanted, owner, fed;
     uint64_t epoch, instance;
     enum feed_state state;
+    char path[RELAY_PATH_MAX + 1];
 };
 
 static void on_probe_gone(struct http_exchange *x, enum close_reason why, void *owner)
@@ -28,19 +29,24 @@ static void on_probe_gone(struct http_exchange *x, enum close_reason why, void *
     p->x = NULL;
 }
 
+static json_t *found_json(const struct probe *p)
+{
+    char epoch[24], instance[24];
+    snprintf(epoch, sizeof epoch, "%" PRIu64, p->epoch);
+    snprintf(instance, sizeof instance, "%016" PRIx64, p->instance);
+    return json_pack("{s:s,s:s,s:b,s:s,s:b,s:s}", "epoch", epoch, "instance", instance, "owner",
+                     p->owner, "state", feed_state_name(p->state), "fed", p->fed, "path", p->path);
+}
+
 static void answer(struct message *m)
 {
     struct probe *p = container_of(m, struct probe, m);
-    char epoch[24], instance[24];
-    if (p->x != NULL && !p->found) {
+    if (p->x != NULL && p->found)
+        http_respond_json(p->x, 200, found_json(p));
+    else if (p->x != NULL && p->wanted)
+        http_respond_json(p->x, 200, json_pack("{s:s}", "state", "wanted"));
+    else if (p->x != NULL)
         http_respond_error(p->x, 404, "not_found", "no such stream here");
-    } else if (p->x != NULL) {
-        snprintf(epoch, sizeof epoch, "%" PRIu64, p->epoch);
-        snprintf(instance, sizeof instance, "%016" PRIx64, p->instance);
-        http_respond_json(p->x, 200,
-                          json_pack("{s:s,s:s,s:b,s:s}", "epoch", epoch, "instance", instance,
-                                    "owner", p->owner, "state", feed_state_name(p->state)));
-    }
     free(p);
 }
 
@@ -49,12 +55,16 @@ static void look(struct message *m)
     struct probe *p = container_of(m, struct probe, m);
     const struct feed *f = feed_find(p->server->o.hub, p->home, p->name);
     const struct run *run = f != NULL ? log_newest(f->log) : NULL;
+    char path[RELAY_PATH_MAX + 1];
     p->found = run != NULL && (f->state == FEED_LIVE || f->state == FEED_LOST);
+    p->wanted = f != NULL && !p->found && feed_is_wanted(f);
     if (p->found) {
         p->epoch = run->epoch;
         p->instance = relay_run_instance(p->server, run);
         p->owner = run->origin == NULL;
         p->state = f->state;
+        p->fed = f->state == FEED_LIVE && f->source != NULL;
+        must(slice_copy(relay_path_of(p->server, run, path), p->path, sizeof p->path));
     }
     p->m.run = answer;
     worker_post(p->back, &p->m);

@@ -40,8 +40,8 @@ bool relay_told_equal(const struct relay_told *a, const struct relay_told *b)
            a->codecs == b->codecs && a->lost == b->lost;
 }
 
-static struct slice path_of(const struct relay_server *s, const struct run *run,
-                            char room[RELAY_PATH_MAX + 1])
+struct slice relay_path_of(const struct relay_server *s, const struct run *run,
+                           char room[RELAY_PATH_MAX + 1])
 {
     const char *node = s->o.identity->node;
     if (run->origin == NULL)
@@ -85,7 +85,7 @@ int relay_describe(const struct relay_server *s, const struct feed *f, const str
     describe_run(f, run, st);
     describe_segments(f, run, st);
     st->instance = relay_run_instance(s, run);
-    st->path = path_of(s, run, path);
+    st->path = relay_path_of(s, run, path);
     for (uint32_t i = 0; inforce != NULL && i < inforce->count; i++)
         st->in_force[st->in_force_count++] = relay_record_of(inforce->frames[i]);
     buf_init(&payload, RELAY_PAYLOAD_MAX);

@@ -58,6 +58,10 @@ int relay_describe(const struct relay_server *s, const struct feed *f, const str
 /* Our instance, or that of the node which owns the run. */
 uint64_t relay_run_instance(const struct relay_server *s, const struct run *run);
 
+/* The nodes from the run's owner to this one, comma separated; room may hold it. */
+struct slice relay_path_of(const struct relay_server *s, const struct run *run,
+                           char room[RELAY_PATH_MAX + 1]);
+
 /* Appends a record without fields to what waits. */
 void relay_add(struct buf *out, enum relay_type type, struct slice payload);
 void relay_add_end(struct buf *out, enum close_reason why);

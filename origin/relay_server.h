@@ -12,7 +12,9 @@
  *   GET  /relay/v1/APP/STREAM                       the live flow from the newest key frame,
  * endless GET  /relay/v1/APP/STREAM?from=EPOCH.SEQ        the same from a place, when it is held
  *   GET  /relay/v1/APP/STREAM?epoch=E&from=A&to=B   frames of the past, then an end record
- *   GET  /relay/v1/APP/STREAM?probe=1               {"epoch","instance","owner","state"}
+ *   GET  /relay/v1/APP/STREAM?probe=1               {"epoch","instance","owner","state",
+ * "fed","path"}: state is live or lost, fed that frames come; or {"state":"wanted"}: readers wait
+ *
  *   POST /relay/v1/APP/STREAM/want {"key":true}     a key frame is wanted
  *   GET  /relay/v1/ping                             {"node","instance"}
  *

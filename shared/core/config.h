@@ -74,7 +74,7 @@ struct config {
     struct {
         enum cluster_backend_kind backend;
         char *name, *secret, *listen;
-        bool tls;
+        bool tls, tiers;
         enum takeover_policy takeover;
         int64_t heartbeat_ms, lease_ms;
         struct {

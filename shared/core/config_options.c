@@ -145,6 +145,8 @@ const struct option config_options[] = {
     OPT_BOOL("cluster.tls", cluster.tls, "false", OPTION_UNUSED, "TLS between nodes"),
     OPT_ENUM("cluster.takeover", cluster.takeover, "same", takeovers, 0,
              "who may displace a live publisher"),
+    OPT_BOOL("cluster.tiers", cluster.tiers, "false", 0,
+             "edges take a stream of another zone from an edge of their own zone that has it"),
     OPT_NUMBER(OPTION_MS, "cluster.heartbeat_ms", cluster.heartbeat_ms, "2000", 50, 60 * SECOND_MS,
                0, "a node and its streams are renewed this often"),
     OPT_NUMBER(OPTION_MS, "cluster.lease_ms", cluster.lease_ms, "10000", 150, HOUR_MS, 0,

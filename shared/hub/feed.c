@@ -96,7 +96,8 @@ void feed_consider_idle(struct feed *f)
         return;
     }
     if (!f->is_home) {
-        if (!f->detaching)
+        /* Once: frames go on coming, and would put it off for ever. */
+        if (!f->detaching && !timer_is_set(&f->linger))
             timer_set_ms(&f->linger, FEED_REPLICA_IDLE_MS);
         return;
     }
@@ -193,6 +194,11 @@ static void on_notify(void *arg)
         each_reader(f, call_end);
     f->holds--;
     feed_consider_idle(f);
+}
+
+bool feed_is_wanted(const struct feed *f)
+{
+    return f->wanted;
 }
 
 void feed_update_wanted(struct feed *f)

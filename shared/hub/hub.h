@@ -168,6 +168,9 @@ void feed_restart(struct feed *f, uint64_t next_seq, struct inforce *inforce);
 /* Forgets all runs, here and on all replicas: the feed is EMPTY. */
 void feed_reset(struct feed *f);
 
+/* Somebody reads the home feed, here or on another worker. */
+bool feed_is_wanted(const struct feed *f);
+
 /* Asks the source for a key frame, from any worker's feed. */
 void feed_want_key(struct feed *f);
 

@@ -34,6 +34,7 @@ struct http_call {
     uint64_t body_left;
     int64_t idle_ms;
     bool has_head, head_only;
+    bool connected;
     bool streams_body, body_ended;
     bool ended;
     bool busy; /* on_io is on the stack */
@@ -238,6 +239,9 @@ static void on_io(struct io *io, enum io_event ev, void *owner)
         call_end(c, reason_of(io_error(io)));
         break;
     case IO_CONNECTED:
+        c->connected = true;
+        writable(c);
+        break;
     case IO_DRAINED:
         writable(c);
         break;
@@ -313,4 +317,9 @@ void http_call_body_end(struct http_call *c)
     c->body_ended = true;
     if (!c->ended)
         http_chunker_end(&c->chunker, c->io);
+}
+
+bool http_call_is_connected(const struct http_call *c)
+{
+    return c->connected;
 }

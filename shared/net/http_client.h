@@ -49,6 +49,8 @@ void http_call_cancel(struct http_call **cp);
 ssize_t http_call_writev(struct http_call *c, const struct iovec *iov, int count);
 /* The body is complete, when all that was offered was taken. */
 void http_call_body_end(struct http_call *c);
+/* The connection is there (not that anything was answered). */
+bool http_call_is_connected(const struct http_call *c);
 struct slice http_call_header(const struct http_call *c, const char *name);
 
 #endif

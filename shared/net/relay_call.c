@@ -215,3 +215,8 @@ void relay_call_body_end(struct relay_call *c)
     must(c->has_head);
     http_call_body_end(c->http);
 }
+
+bool relay_call_is_connected(const struct relay_call *c)
+{
+    return c->http != NULL && http_call_is_connected(c->http);
+}

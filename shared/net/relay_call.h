@@ -53,6 +53,8 @@ struct relay_call *relay_call_start(struct worker *w, const struct relay_client 
 /* Of http_call, for a streamed body; from on_head on. */
 ssize_t relay_call_writev(struct relay_call *c, const struct iovec *iov, int count);
 void relay_call_body_end(struct relay_call *c);
+/* The receiver's host answers: the connection is there. */
+bool relay_call_is_connected(const struct relay_call *c);
 /* Ends it without on_end; also from inside its callbacks. */
 void relay_call_cancel(struct relay_call **cp);
 

@@ -463,6 +463,11 @@ struct relay_call *relay_call_start(struct worker *w, const struct relay_client 
     return c;
 }
 
+bool relay_call_is_connected(const struct relay_call *c)
+{
+    return c->x != NULL || c->status != 0;
+}
+
 void relay_call_cancel(struct relay_call **cp)
 {
     struct relay_call *c = *cp;

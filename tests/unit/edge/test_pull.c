@@ -113,7 +113,7 @@ static struct cluster_owner owner_of(const struct relay_node *n, uint64_t epoch)
 static void pull_from(struct world *w, const struct relay_node *n, uint64_t epoch)
 {
     struct cluster_owner o = owner_of(n, epoch);
-    w->pull = pull_open(w->feed, &w->edge.client, &o, &pull_ops, &w->seen);
+    w->pull = pull_open(w->feed, &w->edge.client, &o, NULL, &pull_ops, &w->seen);
 }
 
 static uint64_t last_of(const struct feed *f)
@@ -481,7 +481,7 @@ static void a_replica_is_served_on(void **state)
     far.feed = feed_hold(far.hub, w->f.w, RELAY_STREAM);
     struct cluster_owner o = owner_of(&w->edge, 100);
     o.instance = w->a.id.instance;
-    pull = pull_open(far.feed, &far.client, &o, &pull_ops, &seen);
+    pull = pull_open(far.feed, &far.client, &o, NULL, &pull_ops, &seen);
     node_frames(&w->a, 5);
     TURN_UNTIL(&w->f, last_of(far.feed) == 30);
     assert_string_equal(log_newest(far.feed->log)->origin->path, "o1,e1");
@@ -491,6 +491,213 @@ static void a_replica_is_served_on(void **state)
     TURN_UNTIL(&w->f, seen.ends == 1);
     pull_free(&pull);
     node_close(&far);
+}
+
+/* --- parents --- */
+
+/* e2 passes the stream of o1 on, and the edge asks e2. */
+struct tiers {
+    struct relay_node parent;
+    struct pull *pull; /* the parent's */
+    struct seen seen;
+};
+
+static struct upstream_peer peer_of(const struct relay_node *n)
+{
+    struct cluster_owner o = owner_of(n, 1);
+    return upstream_peer_of(&o);
+}
+
+static void tiers_open(struct world *w, struct tiers *t)
+{
+    *t = (struct tiers){0};
+    node_open(&t->parent, &w->f, "e2", 22);
+    node_publish(&w->a, 100);
+    node_frames(&w->a, 25);
+    struct cluster_owner o = owner_of(&w->a, 100);
+    t->parent.feed = feed_hold(t->parent.hub, w->f.w, RELAY_STREAM);
+    t->pull = pull_open(t->parent.feed, &t->parent.client, &o, NULL, &pull_ops, &t->seen);
+    struct upstream_peer peer = peer_of(&t->parent);
+    join(w, 0, false);
+    w->pull = pull_open(w->feed, &w->edge.client, &o, &peer, &pull_ops, &w->seen);
+    TURN_UNTIL(&w->f, last_of(w->feed) == 25);
+    assert_true(pull_has_parent(w->pull));
+    assert_string_equal(log_newest(w->feed->log)->origin->path, "o1,e2");
+}
+
+static void tiers_close(struct world *w, struct tiers *t)
+{
+    pull_free(&w->pull); /* of the edge: it may ask the parent */
+    pull_free(&t->pull);
+    node_close(&t->parent);
+}
+
+static void a_parent_that_dies_is_left_for_the_owner(void **state)
+{
+    struct world *w = *state;
+    struct tiers t;
+    tiers_open(w, &t);
+    node_shut(&t.parent);
+    node_frames(&w->a, 5);
+    int64_t start_us = clock_us();
+    TURN_UNTIL(&w->f, last_of(w->feed) == 30);
+    assert_true(clock_us() - start_us < 1000000);
+    assert_false(pull_has_parent(w->pull));
+    assert_string_equal(log_newest(w->feed->log)->origin->path, "o1");
+    assert_int_equal(log_newest(w->feed->log)->first, 22); /* no hole, no new beginning */
+    assert_int_equal(w->feed->state, FEED_LIVE);
+    node_listen(&t.parent);
+    tiers_close(w, &t);
+}
+
+static void a_parent_that_has_nothing_is_left_at_once(void **state)
+{
+    struct world *w = *state;
+    struct cluster_owner o = owner_of(&w->a, 100);
+    struct upstream_peer peer = peer_of(&w->b);
+    node_publish(&w->a, 100);
+    node_frames(&w->a, 5);
+    join(w, 0, false);
+    int64_t start_us = clock_us();
+    w->pull = pull_open(w->feed, &w->edge.client, &o, &peer, &pull_ops, &w->seen);
+    TURN_UNTIL(&w->f, last_of(w->feed) == 5);
+    assert_true(clock_us() - start_us < PULL_BEGIN_MS * 1000);
+    pull_free(&w->pull);
+    feed_reset(w->feed);
+    w->b.feed =
+        feed_hold(w->b.hub, w->f.w, RELAY_STREAM); /* it waits, and we with it for a while */
+    w->pull = pull_open(w->feed, &w->edge.client, &o, &peer, &pull_ops, &w->seen);
+    TURN_UNTIL(&w->f, last_of(w->feed) == 5);
+    assert_false(pull_has_parent(w->pull));
+}
+
+static void a_parent_that_lost_the_stream_is_left_unless_the_owner_did(void **state)
+{
+    struct world *w = *state;
+    struct tiers t;
+    tiers_open(w, &t);
+    feed_lost(t.parent.feed);
+    TURN_UNTIL(&w->f, w->feed->state == FEED_LOST);
+    TURN_UNTIL(&w->f, METRIC_GET(w->f.w->metrics.relays) == 3); /* the owner is asked, too */
+    node_frames(&w->a, 1);
+    TURN_UNTIL(&w->f, last_of(w->feed) == 26);
+    tiers_close(w, &t);
+}
+
+static void a_publisher_that_is_lost_does_not_part_us(void **state)
+{
+    struct world *w = *state;
+    struct tiers t;
+    tiers_open(w, &t);
+    feed_lost(w->a.feed);
+    TURN_UNTIL(&w->f, w->feed->state == FEED_LOST);
+    TURN_UNTIL(&w->f, METRIC_GET(w->f.w->metrics.relays_total) == 3);
+    TURN_UNTIL(&w->f, METRIC_GET(w->f.w->metrics.relays) == 2); /* the owner says the same */
+    feed_resumed(w->a.feed);
+    node_frames(&w->a, 1);
+    TURN_UNTIL(&w->f, last_of(w->feed) == 26 && w->feed->state == FEED_LIVE);
+    assert_true(pull_has_parent(w->pull));
+    tiers_close(w, &t);
+}
+
+static void a_parent_that_follows_is_kept(void **state)
+{
+    struct world *w = *state;
+    struct tiers t;
+    tiers_open(w, &t);
+    struct cluster_owner o = owner_of(&w->b, 200);
+    node_publish(&w->b, 200);
+    node_frames(&w->b, 5);
+    pull_offer(w->pull, &o);
+    pull_offer(t.pull, &o);
+    TURN_UNTIL(&w->f, epoch_of(w->feed) == 200 && last_of(w->feed) == 5);
+    int64_t start_us = clock_us();
+    while (clock_us() - start_us < (PULL_FOLLOW_MS + 100) * 1000)
+        fixture_turn(&w->f);
+    assert_true(pull_has_parent(w->pull));
+    assert_string_equal(log_newest(w->feed->log)->origin->path, "o2,e2");
+    assert_int_equal(w->seen.downs, 0);
+    tiers_close(w, &t);
+}
+
+static void a_parent_that_does_not_follow_is_left(void **state)
+{
+    struct world *w = *state;
+    struct tiers t;
+    tiers_open(w, &t);
+    struct cluster_owner o = owner_of(&w->b, 200);
+    node_publish(&w->b, 200);
+    node_frames(&w->b, 5);
+    pull_offer(w->pull, &o); /* the parent does not hear of it */
+    int64_t start_us = clock_us();
+    TURN_UNTIL(&w->f, epoch_of(w->feed) == 200 && last_of(w->feed) == 5);
+    assert_in_range(clock_us() - start_us, PULL_FOLLOW_MS * 1000 - 50000, 2000000);
+    assert_false(pull_has_parent(w->pull));
+    assert_int_equal(w->seen.downs, 0);
+    tiers_close(w, &t);
+}
+
+static void a_move_leaves_no_hole(void **state)
+{
+    struct world *w = *state;
+    struct tiers t;
+    tiers_open(w, &t);
+    struct upstream_peer peer = peer_of(&t.parent);
+    pull_move(w->pull, NULL);
+    node_frames(&w->a, 1);
+    TURN_UNTIL(&w->f, !pull_has_parent(w->pull));
+    pull_move(w->pull, &peer);
+    node_frames(&w->a, 1);
+    TURN_UNTIL(&w->f, pull_has_parent(w->pull));
+    node_shut(&t.parent);
+    TURN_UNTIL(&w->f, !pull_has_parent(w->pull) && pull_is_linked(w->pull));
+    pull_move(w->pull, &peer); /* one that is not there: nothing happens to the present one */
+    for (int i = 0; i < 20; i++)
+        fixture_turn(&w->f);
+    assert_false(pull_has_parent(w->pull));
+    node_frames(&w->a, 1);
+    TURN_UNTIL(&w->f, last_of(w->feed) == 28);
+    assert_int_equal(log_newest(w->feed->log)->first, 22);
+    assert_same_frames(w->a.feed, w->feed);
+    node_listen(&t.parent);
+    tiers_close(w, &t);
+}
+
+/* Each takes the other for its parent in the same moment. */
+static void a_ring_breaks(void **state)
+{
+    struct world *w = *state;
+    struct tiers t;
+    tiers_open(w, &t);
+    pull_move(w->pull, NULL);
+    node_frames(&w->a, 1);
+    TURN_UNTIL(&w->f, !pull_has_parent(w->pull) && last_of(t.parent.feed) == 26);
+    struct upstream_peer to_parent = peer_of(&t.parent), to_edge = peer_of(&w->edge);
+    pull_move(w->pull, &to_parent);
+    pull_move(t.pull, &to_edge);
+    for (int i = 0; i < 5; i++) {
+        node_frames(&w->a, 1);
+        TURN_UNTIL(&w->f, last_of(w->feed) == last_of(w->a.feed) &&
+                              last_of(t.parent.feed) == last_of(w->a.feed));
+    }
+    assert_false(pull_has_parent(w->pull) && pull_has_parent(t.pull));
+    assert_same_frames(w->a.feed, w->feed);
+    tiers_close(w, &t);
+}
+
+static void too_many_hops_are_refused(void **state)
+{
+    struct world *w = *state;
+    const struct run_origin like = {.instance = 11};
+    struct run_origin *from = run_origin_new(&like, slice_text("o9,x,y,z"));
+    node_publish(&w->a, 100);
+    feed_set_origin(w->a.feed, from);
+    run_origin_unref(&from);
+    node_frames(&w->a, 5);
+    join(w, 0, false);
+    pull_from(w, &w->a, 100);
+    TURN_UNTIL(&w->f, w->seen.downs >= 1);
+    assert_int_equal(w->feed->state, FEED_EMPTY);
 }
 
 int main(void)
@@ -516,6 +723,15 @@ int main(void)
         T(another_source_takes_the_feed),
         T(a_wish_for_a_key_frame_travels_up),
         T(a_replica_is_served_on),
+        T(a_parent_that_dies_is_left_for_the_owner),
+        T(a_parent_that_has_nothing_is_left_at_once),
+        T(a_parent_that_lost_the_stream_is_left_unless_the_owner_did),
+        T(a_publisher_that_is_lost_does_not_part_us),
+        T(a_parent_that_follows_is_kept),
+        T(a_parent_that_does_not_follow_is_left),
+        T(a_move_leaves_no_hole),
+        T(a_ring_breaks),
+        T(too_many_hops_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

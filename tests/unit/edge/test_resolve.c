@@ -414,6 +414,91 @@ static void names_not_found_are_bounded(void **state)
     negative_free(&n);
 }
 
+/* --- tiers --- */
+
+/* o1 far away with the stream, o2 (a whole node) in our zone. */
+static void zones(struct world *w)
+{
+    static char east[] = "east";
+    w->f.config.cluster.tiers = true;
+    w->f.config.node.zone = east;
+    add_node(w, &w->a, "origin");
+    add_node(w, &w->b, "node");
+    add_node(w, &w->edge, "edge");
+    strcpy(w->cluster.nodes[0].zone, "west"); /* NOLINT: it fits */
+    strcpy(w->cluster.nodes[1].zone, "east"); /* NOLINT: it fits */
+    strcpy(w->cluster.nodes[2].zone, "east"); /* NOLINT: it fits */
+    publish(&w->a, 100);
+    w->cluster.owner = owner_of(&w->a, 100);
+}
+
+/* o2 as one that passes the run of o1 on. */
+static void pass_on(struct relay_node *n, struct feed_source *source)
+{
+    const struct run_origin like = {.instance = 11};
+    struct run_origin *from = run_origin_new(&like, slice_text("o1"));
+    publish(n, 100);
+    feed_set_origin(n->feed, from);
+    feed_attach_source(n->feed, source);
+    run_origin_unref(&from);
+}
+
+static void a_node_of_our_zone_is_asked_first(void **state)
+{
+    static const struct feed_source_ops ops = {0};
+    struct feed_source source = {.ops = &ops, .kind = "pull"};
+    static const struct {
+        const char *zone, *state, *path;
+    } table[] = {
+        {"east", "up", "o1,o2"}, {"south", "up", "o1"}, {"", "up", "o1"}, {"east", "drain", "o1"}};
+    struct world *w = *state;
+    w->f.config.stream.idle_pull_ms = 1;
+    zones(w);
+    pass_on(&w->b, &source);
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        slice_copy(slice_text(table[i].zone), w->cluster.nodes[1].zone, 65);
+        slice_copy(slice_text(table[i].state), w->cluster.nodes[1].state, 8);
+        struct feed *f = join(w, 0);
+        TURN_UNTIL(&w->f, epoch_of(f) == 100);
+        assert_string_equal(log_newest(f->log)->origin->path, table[i].path);
+        feed_leave(&w->readers[0]);
+        TURN_UNTIL(&w->f, hub_home(w->edge.hub, RELAY_STREAM) == NULL);
+    }
+    feed_detach_source(&source);
+}
+
+static void an_owner_that_is_near_is_asked_itself(void **state)
+{
+    static const struct feed_source_ops ops = {0};
+    struct feed_source source = {.ops = &ops, .kind = "pull"};
+    struct world *w = *state;
+    zones(w);
+    pass_on(&w->b, &source);
+    strcpy(w->cluster.nodes[0].zone, ""); /* NOLINT: it fits */
+    struct feed *f = join(w, 0);
+    TURN_UNTIL(&w->f, epoch_of(f) == 100);
+    assert_string_equal(log_newest(f->log)->origin->path, "o1");
+    feed_detach_source(&source);
+}
+
+static void an_owner_that_cannot_be_reached_is_gone_around(void **state)
+{
+    static const struct feed_source_ops ops = {0};
+    struct feed_source source = {.ops = &ops, .kind = "pull"};
+    struct world *w = *state;
+    zones(w);
+    strcpy(w->cluster.nodes[0].zone, "east"); /* NOLINT: it fits */
+    pass_on(&w->b, &source);
+    node_shut(&w->a);
+    struct feed *f = join(w, 0);
+    TURN_UNTIL(&w->f, epoch_of(f) == 100);
+    assert_string_equal(log_newest(f->log)->origin->path, "o1,o2");
+    node_listen(&w->a);
+    TURN_UNTIL(&w->f, strcmp(log_newest(f->log)->origin->path, "o1") == 0 ||
+                          (node_frames(&w->a, 1), node_frames(&w->b, 1), false));
+    feed_detach_source(&source);
+}
+
 /* Its publisher was fenced, and nobody has the stream now. */
 static void a_lost_source_without_a_successor_ends_the_stream(void **state)
 {
@@ -462,6 +547,9 @@ int main(void)
         T(a_last_known_owner_that_is_gone_is_no_obstacle),
         T(a_local_publisher_needs_no_one),
         T(a_lost_source_without_a_successor_ends_the_stream),
+        T(a_node_of_our_zone_is_asked_first),
+        T(an_owner_that_is_near_is_asked_itself),
+        T(an_owner_that_cannot_be_reached_is_gone_around),
         cmocka_unit_test(names_not_found_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

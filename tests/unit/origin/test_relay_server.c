@@ -494,6 +494,8 @@ static void a_probe_names_the_run(void **state)
     assert_non_null(strstr(text, "\"epoch\":\"100\""));
     assert_non_null(strstr(text, "\"instance\":\"000000000000000b\""));
     assert_non_null(strstr(text, "\"owner\":true"));
+    assert_non_null(strstr(text, "\"fed\":false"));
+    assert_non_null(strstr(text, "\"path\":\"o1\""));
     feed_end(w->origin.feed, CLOSE_UNPUBLISHED);
     get(w, "?probe=1");
     TURN_UNTIL(&w->f, w->a.ended);

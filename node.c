@@ -209,14 +209,16 @@ static int open_ports(struct node *n)
     } ports[] = {
         {&n->rtmp_port,
          n->listen.rtmp,
-         {"rtmp", c->rtmp.listen, c->rtmp.proxy_protocol, false, accept_rtmp, n}},
+         {"rtmp", c->rtmp.listen, c->rtmp.proxy_protocol, false, NULL, accept_rtmp, n}},
         {&n->http_port,
          n->listen.http,
-         {"http", c->http.listen, c->http.proxy_protocol, false, accept_http, n}},
-        {&n->admin_port, n->listen.admin, {"admin", c->admin.listen, false, true, accept_admin, n}},
+         {"http", c->http.listen, c->http.proxy_protocol, false, NULL, accept_http, n}},
+        {&n->admin_port,
+         n->listen.admin,
+         {"admin", c->admin.listen, false, true, NULL, accept_admin, n}},
         {&n->cluster_port,
          n->listen.cluster,
-         {"cluster", c->cluster.listen, false, true, accept_cluster, n}},
+         {"cluster", c->cluster.listen, false, true, n->cluster_tls, accept_cluster, n}},
     };
     for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++) {
         if (ports[i].set == &n->cluster_port && c->cluster.backend == CLUSTER_NONE)
@@ -294,7 +296,7 @@ static void build_api(struct node *n)
                                            .cluster = n->cluster,
                                            .identity = &n->identity,
                                            .guard = n->guard,
-                                           .offsets = n->offsets,
+                                           .client = &n->client,
                                            .node = n,
                                            .listen = api_get_listen,
                                            .is_draining = api_is_draining,
@@ -313,7 +315,9 @@ static int node_build(struct node *n)
     n->guard = relay_guard_new();
     n->offsets = relay_offsets_new();
     n->links = relay_links_new();
-    n->client = (struct relay_client){&n->identity, n->offsets, n->links};
+    if (c->cluster.tls && c->cluster.backend != CLUSTER_NONE)
+        n->cluster_tls = tls_secret_new(c->cluster.secret, c->cluster.name);
+    n->client = (struct relay_client){&n->identity, n->offsets, n->links, n->cluster_tls};
     err = open_ports(n);
     if (err == 0)
         err = open_cluster(n);
@@ -364,6 +368,7 @@ static void node_free(struct node *n)
     relay_links_free(&n->links);
     relay_guard_free(&n->guard);
     workers_fini(&n->workers);
+    tls_free(&n->cluster_tls);
     free(n->public_routes);
     free(n->admin_routes);
     free(n->cluster_routes);

@@ -8,6 +8,7 @@
 #include "net/listener.h"
 #include "net/relay_call.h"
 #include "net/rtmp_session.h"
+#include "net/tls.h"
 #include "origin/carried.h"
 #include "origin/publisher.h"
 #include "origin/relay_server.h"
@@ -36,6 +37,7 @@ struct node {
     struct relay_guard *guard;
     struct relay_offsets *offsets;
     struct relay_links *links;
+    struct tls_context *cluster_tls; /* of all links between nodes; NULL: they are plain */
     struct ingest *ingest;
     struct edge *edge;
     struct relay_server *relay;

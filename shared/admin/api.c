@@ -16,7 +16,6 @@ struct api *api_new(const struct api_options *o)
     struct api *a = xcalloc(1, sizeof *a);
     a->magic = API_MAGIC;
     a->o = *o;
-    a->client = (struct relay_client){o->identity, o->offsets, NULL};
     a->log = (struct log_id){.kind = "api"};
     return a;
 }

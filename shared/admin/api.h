@@ -5,7 +5,7 @@
 #include "core/config.h"
 #include "hub/hub.h"
 #include "net/http_server.h"
-#include "net/relay_sign.h"
+#include "net/relay_call.h"
 
 /*
  * What a person or a program asks a node: /api/v1, /healthz, /readyz, /metrics (contract:
@@ -27,8 +27,8 @@ struct api_options {
     struct cluster *cluster; /* may come later: api_set_cluster */
     const struct relay_identity *identity;
     struct relay_guard *guard;
-    struct relay_offsets *offsets;
-    void *node; /* given to the functions below, which any worker may call */
+    const struct relay_client *client; /* for requests to other nodes */
+    void *node;                        /* given to the functions below, which any worker may call */
     const struct api_listen *(*listen)(void *node);
     bool (*is_draining)(void *node);
     /* Begins or ends going out of service; done(ok) on caller, once: ok is false when the process

@@ -18,7 +18,6 @@
 struct api {
     uint32_t magic;
     struct api_options o;
-    struct relay_client client;
     struct log_id log;
     atomic_int scopes; /* questions to the whole cluster that are under way */
 };

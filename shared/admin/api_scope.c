@@ -171,7 +171,7 @@ static void ask_start(struct scope_ask *ask, int64_t left_ms)
     };
     ask->state = ASK_RUNNING;
     s->running++;
-    ask->call = relay_call_start(s->worker, &s->api->client, &o, &ops, ask);
+    ask->call = relay_call_start(s->worker, s->api->o.client, &o, &ops, ask);
 }
 
 /* The next nodes, or the answer when all have been asked and have answered. */

@@ -23,7 +23,8 @@
     X(ERR_CLOSED, -13, "closed")                                                                   \
     X(ERR_NOT_FOUND, -14, "not found")                                                             \
     X(ERR_EXISTS, -15, "exists already")                                                           \
-    X(ERR_TYPE, -16, "a value has the wrong type")
+    X(ERR_TYPE, -16, "a value has the wrong type")                                                 \
+    X(ERR_TLS, -17, "TLS failed")
 
 enum err {
 #define X(name, value, text) name = value,

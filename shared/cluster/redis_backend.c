@@ -35,11 +35,16 @@ int redis_send(struct redis *r, struct redis_args *a, redis_done *done, void *ar
 
 /* --- refusals --- */
 
+/* What is refused now is a setting's fault, not the moment's. */
+static bool is_starting(const struct redis *r)
+{
+    return !(r->accepted && r->heard) && !r->closing &&
+           clock_us() - r->start_us < (int64_t)REDIS_START_MS * 1000;
+}
+
 static void tell_refusal(struct redis *r, const char *what, const char *text)
 {
-    bool starting =
-        !(r->accepted && r->heard) && clock_us() - r->start_us < (int64_t)REDIS_START_MS * 1000;
-    if (starting && !r->closing) {
+    if (is_starting(r)) {
         char fatal[FATAL_TEXT_MAX];
         snprintf(fatal, sizeof fatal,
                  "cluster.redis: %s refused: %s (the user and rights a node needs: docs/redis.md, "
@@ -62,6 +67,18 @@ void redis_refused(struct redis *r, const char *what, const redisReply *reply)
     }
     if (log_limit_pass(&r->refused_limit, clock_us(), r->log))
         log_warn(r->log, "redis.unready what=%s error=\"%s\"", what, redis_error_text(reply));
+}
+
+static void on_untrusted(const char *text, void *arg)
+{
+    struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
+    if (is_starting(r)) {
+        char fatal[FATAL_TEXT_MAX];
+        snprintf(fatal, sizeof fatal, "cluster.redis: TLS: %s (docs/redis.md, TLS)", text);
+        cluster_backend_fatal(r->cluster, fatal);
+    } else if (log_limit_pass(&r->refused_limit, clock_us(), r->log)) {
+        log_warn(r->log, "redis.untrusted error=\"%s\"", text);
+    }
 }
 
 static void on_greeting_refused(const char *text, void *arg)
@@ -126,14 +143,29 @@ static void on_moved(const char *address, void *arg)
 }
 
 static const struct redis_sentinel_events sentinel_events = {.on_moved = on_moved};
-static const struct redis_conn_events cmd_events = {
-    .on_up = on_up, .on_down = on_down, .on_refused = on_greeting_refused};
+static const struct redis_conn_events cmd_events = {.on_up = on_up,
+                                                    .on_down = on_down,
+                                                    .on_refused = on_greeting_refused,
+                                                    .on_untrusted = on_untrusted};
 static const struct redis_conn_events sub_events = {.on_up = redis_sub_up,
                                                     .on_down = redis_sub_down,
                                                     .on_push = redis_sub_push,
-                                                    .on_refused = on_greeting_refused};
+                                                    .on_refused = on_greeting_refused,
+                                                    .on_untrusted = on_untrusted};
 
 /* --- lifetime --- */
+
+static int open_tls(struct redis *r, char error[CONFIG_ERROR_MAX])
+{
+    const struct config *c = r->config;
+    const struct tls_client_options o = {
+        .ca = c->cluster.redis.tls_ca, .certificate = c->tls.certificate, .key = c->tls.key};
+    char why[TLS_ERROR_MAX];
+    int err = tls_client_new(&r->tls, &o, why);
+    if (err < 0)
+        snprintf(error, CONFIG_ERROR_MAX, "cluster.redis: TLS: %s", why);
+    return err;
+}
 
 static int read_settings(struct redis *r, char error[CONFIG_ERROR_MAX])
 {
@@ -142,16 +174,11 @@ static int read_settings(struct redis *r, char error[CONFIG_ERROR_MAX])
         snprintf(error, CONFIG_ERROR_MAX, "cluster.redis.url: %s is not valid", why);
         return ERR_TYPE;
     }
-    if (r->url.tls) {
-        snprintf(error, CONFIG_ERROR_MAX,
-                 "cluster.redis.url: rediss:// (TLS to Redis) is not in this build");
-        return ERR_UNSUPPORTED;
-    }
     if (redis_keys_init(&r->keys, r->config->cluster.name) < 0) {
         snprintf(error, CONFIG_ERROR_MAX, "cluster.name: cannot be part of a Redis key");
         return ERR_NAME;
     }
-    return 0;
+    return r->url.tls ? open_tls(r, error) : 0;
 }
 
 static void on_close_time(void *arg);
@@ -175,6 +202,7 @@ static void use_sentinel(struct redis *r)
         return;
     r->sentinel = redis_sentinel_new(r->worker, sentinels, r->config->cluster.redis.master,
                                      r->client, r->log, &sentinel_events, r);
+    redis_sentinel_set_tls(r->sentinel, r->tls);
     redis_conn_set_finder(r->cmd, redis_sentinel_find, r->sentinel, true);
     redis_conn_set_finder(r->sub, redis_sentinel_find, r->sentinel, true);
 }
@@ -197,6 +225,8 @@ static int redis_open(struct cluster *c, void **state, char error[CONFIG_ERROR_M
     snprintf(r->to_self, sizeof r->to_self, "%s%s", r->keys.to, node);
     r->cmd = redis_conn_new(r->worker, &r->url, "redis", r->client, &cmd_events, r);
     r->sub = redis_conn_new(r->worker, &r->url, "redis.sub", r->client, &sub_events, r);
+    redis_conn_set_tls(r->cmd, r->tls);
+    redis_conn_set_tls(r->sub, r->tls);
     use_sentinel(r);
     init_timers(r);
     *state = r;
@@ -299,6 +329,7 @@ static void redis_free(void **state)
     redis_conn_free(&r->cmd);
     redis_conn_free(&r->sub);
     redis_sentinel_free(&r->sentinel);
+    tls_free(&r->tls);
     redis_interest_clear(r);
     stop_timers(r);
     OBJ_POISON(r);

@@ -52,6 +52,7 @@ struct redis_conn {
     struct worker *worker;
     const struct redis_url *url;
     const char *client;
+    struct tls_context *tls;                                  /* NULL: plain */
     char address[sizeof(((struct redis_url *)0)->host) + 16]; /* "HOST:PORT" */
     struct log_id log;
     const struct redis_conn_events *events;
@@ -106,6 +107,12 @@ struct redis_conn *redis_conn_new(struct worker *w, const struct redis_url *url,
     timer_init(&c->retry, w, "redis.retry", on_retry, c);
     backoff_init(&c->backoff, REDIS_RETRY_STEP_MS, REDIS_RETRY_MAX_MS);
     return c;
+}
+
+void redis_conn_set_tls(struct redis_conn *c, struct tls_context *tls)
+{
+    must(c->state == CONN_STOPPED);
+    c->tls = tls;
 }
 
 static void fail_list(struct redis_conn *c, struct list *from)
@@ -216,7 +223,8 @@ static void set_deadline(struct redis_conn *c)
 static void on_deadline(void *arg)
 {
     struct redis_conn *c = OBJ_CAST(struct redis_conn, arg, REDIS_CONN_MAGIC);
-    lost(c, c->state == CONN_UP ? "no answer in time" : "not connected in time");
+    const char *connecting = c->tls != NULL ? "no TLS connection in time" : "not connected in time";
+    lost(c, c->state == CONN_UP ? "no answer in time" : connecting);
 }
 
 static void remember(struct redis_conn *c, struct list *to, redis_done *done, void *arg)
@@ -449,6 +457,15 @@ static void on_bytes(struct redis_conn *c)
 
 /* --- connecting --- */
 
+static void failed(struct redis_conn *c)
+{
+    char why[TLS_ERROR_MAX];
+    snprintf(why, sizeof why, "%s", io_error_text(c->io));
+    if (io_error(c->io) == ERR_TLS && c->state != CONN_UP && c->events->on_untrusted != NULL)
+        c->events->on_untrusted(why, c->arg);
+    redis_conn_drop(c, why);
+}
+
 static void on_io(struct io *io, enum io_event ev, void *owner)
 {
     struct redis_conn *c = OBJ_CAST(struct redis_conn, owner, REDIS_CONN_MAGIC);
@@ -467,9 +484,22 @@ static void on_io(struct io *io, enum io_event ev, void *owner)
         return;
     case IO_TIMEOUT:
     case IO_FAILED:
-        lost(c, err_text(io_error(io)));
+        failed(c);
         return;
     }
+}
+
+/* Redis has to show that it is the host we looked for. */
+static void start_tls(struct redis_conn *c)
+{
+    char host[sizeof c->address];
+    struct slice port, name = slice_text(c->address);
+    if (c->address[0] == '[')
+        name = slice_cut(slice_text(c->address + 1), ']', &port, NULL);
+    else
+        name = slice_cut(name, ':', &port, NULL);
+    must(slice_copy(name, host, sizeof host));
+    io_start_tls(c->io, c->tls, host);
 }
 
 static void on_resolved(const struct net_address *to, void *arg)
@@ -486,6 +516,8 @@ static void on_resolved(const struct net_address *to, void *arg)
         lost(c, "no socket");
         return;
     }
+    if (c->tls != NULL)
+        start_tls(c);
     io_set_limits(c->io, REDIS_IN_MAX, REDIS_OUT_MAX);
 }
 

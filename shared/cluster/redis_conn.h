@@ -5,6 +5,7 @@
 #include "cluster/redis_reply.h"
 #include "core/redis_url.h"
 #include "core/worker.h"
+#include "net/tls.h"
 
 /*
  * One connection to Redis on one worker: it connects, authenticates, and comes back for ever when
@@ -27,6 +28,8 @@ struct redis_conn_events {
     void (*on_push)(const redisReply *reply, void *arg);
     /* Redis refused the password or the greeting; it is tried again. */
     void (*on_refused)(const char *text, void *arg);
+    /* TLS failed: Redis did not show who it is, or did not accept us; it is tried again. */
+    void (*on_untrusted)(const char *text, void *arg);
 };
 
 /* `kind` ("redis", "redis.sub") names it in log lines, `client` in CLIENT LIST.  Both and `url` and
@@ -34,6 +37,8 @@ struct redis_conn_events {
 struct redis_conn *redis_conn_new(struct worker *w, const struct redis_url *url, const char *kind,
                                   const char *client, const struct redis_conn_events *events,
                                   void *arg);
+/* Before it starts: it speaks TLS.  The context outlives it. */
+void redis_conn_set_tls(struct redis_conn *c, struct tls_context *tls);
 void redis_conn_start(struct redis_conn *c);
 /* Ends it; commands without answer are called back with NULL. */
 void redis_conn_stop(struct redis_conn *c);

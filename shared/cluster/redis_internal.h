@@ -43,6 +43,7 @@ struct redis {
     char client[NAME_NODE_MAX + 8]; /* CLIENT SETNAME */
     char to_self[REDIS_KEY_PREFIX_MAX + NAME_NODE_MAX];
     struct redis_keys keys;
+    struct tls_context *tls; /* NULL: plain */
     struct redis_conn *cmd, *sub;
     struct redis_sentinel *sentinel;            /* NULL: the URL says where Redis is */
     char sha[SCRIPT_COUNT][REDIS_SHA_TEXT + 1]; /* empty: not loaded */

@@ -216,9 +216,12 @@ static void on_hint_push(const redisReply *reply, void *arg)
         on_moved(s, redis_text_at(reply, 2));
 }
 
-static const struct redis_conn_events ask_events = {.on_refused = on_ask_refused};
-static const struct redis_conn_events hint_events = {
-    .on_up = on_hint_up, .on_push = on_hint_push, .on_refused = on_ask_refused};
+static const struct redis_conn_events ask_events = {.on_refused = on_ask_refused,
+                                                    .on_untrusted = on_ask_refused};
+static const struct redis_conn_events hint_events = {.on_up = on_hint_up,
+                                                     .on_push = on_hint_push,
+                                                     .on_refused = on_ask_refused,
+                                                     .on_untrusted = on_ask_refused};
 
 /* --- lifetime --- */
 
@@ -253,6 +256,12 @@ struct redis_sentinel *redis_sentinel_new(struct worker *w, const struct text_li
     redis_conn_set_quiet(s->ask);
     timer_init(&s->step, w, "redis.sentinel", on_step, s);
     return s;
+}
+
+void redis_sentinel_set_tls(struct redis_sentinel *s, struct tls_context *tls)
+{
+    redis_conn_set_tls(s->ask, tls);
+    redis_conn_set_tls(s->hint, tls);
 }
 
 void redis_sentinel_start(struct redis_sentinel *s)

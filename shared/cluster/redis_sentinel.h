@@ -27,6 +27,8 @@ struct redis_sentinel *redis_sentinel_new(struct worker *w, const struct text_li
                                           const char *master, const char *client,
                                           const struct log_id *log,
                                           const struct redis_sentinel_events *events, void *arg);
+/* Sentinels are asked over TLS; before the start. */
+void redis_sentinel_set_tls(struct redis_sentinel *s, struct tls_context *tls);
 /* Begins to listen to +switch-master. */
 void redis_sentinel_start(struct redis_sentinel *s);
 /* No connection is answered any more.  May be called again. */

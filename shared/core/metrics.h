@@ -14,6 +14,8 @@
 #define METRIC_COUNTERS(X)                                                                         \
     X(connections_total, "Connections accepted")                                                   \
     X(connections_refused_total, "Connections refused by a limit")                                 \
+    X(tls_handshakes_total, "TLS handshakes completed")                                            \
+    X(tls_failed_total, "TLS handshakes that failed")                                              \
     X(bytes_in_total, "Bytes read from peers")                                                     \
     X(bytes_out_total, "Bytes written to peers")                                                   \
     X(writes_total, "write and writev calls on connections")                                       \

@@ -51,6 +51,7 @@ struct worker {
     bool deferred_running;
     int64_t load_wall_us, load_cpu_us, load_permille;
     bool started;
+    struct log_limit peer_limit; /* of lines about peers that have no limiter of their own */
 };
 
 #define WORKERS_MAX 256 /* threads */

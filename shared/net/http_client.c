@@ -178,6 +178,12 @@ static ssize_t expect_head(struct http_call *c, struct slice in)
 
 /* Events. */
 
+/* An answer in TLS to our plain request. */
+static bool is_alert(const struct http_call *c, struct slice in)
+{
+    return !c->has_head && in.len >= 2 && in.p[0] == 21 && in.p[1] == 3;
+}
+
 static void call_read(struct http_call *c)
 {
     while (!c->ended) {
@@ -186,7 +192,7 @@ static void call_read(struct http_call *c)
             return;
         ssize_t n = c->expect(c, in);
         if (n < 0)
-            call_end(c, CLOSE_BAD_INPUT);
+            call_end(c, is_alert(c, in) ? CLOSE_TLS : CLOSE_BAD_INPUT);
         if (n <= 0)
             return;
         io_consume(c->io, (size_t)n);
@@ -196,7 +202,10 @@ static void call_read(struct http_call *c)
 static void peer_closed(struct http_call *c)
 {
     bool complete = c->has_head && c->expect == expect_until_close && io_data(c->io).len == 0;
-    call_end(c, complete ? CLOSE_FINISHED : CLOSE_PEER_CLOSED);
+    if (is_alert(c, io_data(c->io)))
+        call_end(c, CLOSE_TLS);
+    else
+        call_end(c, complete ? CLOSE_FINISHED : CLOSE_PEER_CLOSED);
 }
 
 static void timed_out(struct http_call *c)
@@ -218,6 +227,8 @@ static enum close_reason reason_of(int err)
 {
     if (err == ERR_TOO_LARGE)
         return CLOSE_BAD_INPUT;
+    if (err == ERR_TLS)
+        return CLOSE_TLS;
     return err == ERR_REFUSED ? CLOSE_REFUSED : CLOSE_IO_ERROR;
 }
 
@@ -286,6 +297,8 @@ struct http_call *http_call_start(struct worker *w, const struct http_call_optio
     buf_init(&c->head, HTTP1_HEAD_MAX);
     http_intake_init(&c->intake, o->unread_max);
     c->io = io_connect(w, &o->to, on_io, c);
+    if (o->tls != NULL)
+        io_start_tls(c->io, o->tls, o->host);
     /* The end of a streamed body is queued behind what the socket does not take. */
     io_set_limits(c->io, HTTP1_HEAD_MAX + o->unread_max + HTTP_READ_AHEAD,
                   wr_len(&text) + o->body.len + BODY_END_ROOM);
@@ -294,6 +307,11 @@ struct http_call *http_call_start(struct worker *w, const struct http_call_optio
     (void)io_write(c->io, head, wr_len(&text));
     (void)io_write(c->io, o->body.p, o->body.len);
     return c;
+}
+
+const char *http_call_error_text(const struct http_call *c)
+{
+    return io_error(c->io) == ERR_TLS ? io_error_text(c->io) : "the peer speaks TLS, we do not";
 }
 
 struct slice http_call_header(const struct http_call *c, const char *name)

@@ -6,9 +6,9 @@
 #include "net/io.h"
 
 /*
- * One outgoing HTTP/1.1 request on one connection, for node-to-node links: the answer's head, then
- * its body as it comes (identity, content-length or chunked).  The request's body is either known
- * at the start or streamed, before, while and after the answer comes.
+ * One outgoing HTTP/1.1 request on one connection, plain or TLS, for node-to-node links: the
+ * answer's head, then  * its body as it comes (identity, content-length or chunked).  The request's
+ * body is either known at the start or streamed, before, while and after the answer comes.
  */
 struct http_call;
 
@@ -19,7 +19,7 @@ struct http_call_ops {
      * ends the call with CLOSE_BAD_INPUT. */
     ssize_t (*on_body)(struct http_call *c, struct slice bytes, void *owner);
     /* The last call: FINISHED when the answer was complete, else why not (REFUSED: nobody listens
-     * there). */
+     * there; TLS: http_call_error_text says what is wrong). */
     void (*on_end)(struct http_call *c, enum close_reason why, void *owner);
     /* With streams_body: connected, or after http_call_writev() took less.  May be NULL. */
     void (*on_writable)(struct http_call *c, void *owner);
@@ -27,6 +27,7 @@ struct http_call_ops {
 
 struct http_call_options {
     struct net_address to;
+    struct tls_context *tls; /* by a secret; NULL: plain */
     const char *method;
     const char *target; /* path and query */
     const char *host;
@@ -51,6 +52,8 @@ ssize_t http_call_writev(struct http_call *c, const struct iovec *iov, int count
 void http_call_body_end(struct http_call *c);
 /* The connection is there (not that anything was answered). */
 bool http_call_is_connected(const struct http_call *c);
+/* In on_end: what the reason TLS was about. */
+const char *http_call_error_text(const struct http_call *c);
 struct slice http_call_header(const struct http_call *c, const char *name);
 
 #endif

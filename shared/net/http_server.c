@@ -187,6 +187,17 @@ static void wait_for_more(struct http_connection *c)
         io_deadline(c->io, c->server->times.head_ms);
 }
 
+/* The most likely reason of such bytes is a setting, here or there. */
+static void tell_tls(struct http_connection *c, struct slice in)
+{
+    char text[NET_ADDRESS_TEXT_MAX];
+    if (in.p[0] != 22 || !log_limit_pass(&c->worker->peer_limit, clock_us(), &c->log))
+        return;
+    net_address_text(io_peer(c->io), text);
+    log_warn(&c->log, "http.tls name=%s peer=%s error=\"the peer speaks TLS, this port does not\"",
+             c->server->name, text);
+}
+
 static bool read_head(struct http_connection *c, struct http1_request *head)
 {
     struct slice in = io_data(c->io);
@@ -196,6 +207,7 @@ static bool read_head(struct http_connection *c, struct http1_request *head)
         return false;
     }
     if (n < 0) {
+        tell_tls(c, in);
         http_refuse(c, refusal_status(in, (int)n));
         return false;
     }

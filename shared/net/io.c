@@ -4,6 +4,7 @@
  *   socket -> worker's scratch -> owner; what it leaves -> in -> with the next read -> owner
  *   owner -> io_write -> out -> socket
  *   owner -> io_writev -> socket
+ * with TLS (io_tls.c) between owner and socket.
  *
  * An idle connection holds no buffer; the write event exists once the socket has refused bytes, the
  * timer once a deadline was set.  Everything happens on the worker's thread.  Events enter at
@@ -11,6 +12,7 @@
  * another, and the io is freed only when they have returned.
  */
 #include "net/io_internal.h"
+#include "net/io_tls.h"
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -78,8 +80,12 @@ static struct io *io_new(struct worker *w, int fd, const struct net_address *pee
 
 void io_read_start(struct io *io)
 {
-    if (io->fd >= 0 && !io->paused && !io->eof && !io->connecting)
+    if (io->fd < 0 || io->eof)
+        return;
+    if (io_tls_wants_socket(io) || (!io->paused && !io->connecting))
         event_add(&io->read_event, NULL);
+    if (io->tls != NULL && io->tls->more)
+        task_defer(io->worker, &io->turn);
 }
 
 static void write_start(struct io *io)
@@ -93,7 +99,7 @@ static void write_start(struct io *io)
         event_add(io->write_event, NULL);
 }
 
-static void fail_later(struct io *io, int error)
+void io_fail_later(struct io *io, int error)
 {
     io->error = error;
     io->failed = true;
@@ -115,13 +121,13 @@ struct io *io_connect(struct worker *w, const struct net_address *to, io_handler
     int fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int error = errno;
     struct io *io = io_new(w, fd, to, handler, owner);
-    io->connecting = true;
+    io->connecting = io->outgoing = true;
     if (fd < 0) {
-        fail_later(io, io_err_of_errno(error));
+        io_fail_later(io, io_err_of_errno(error));
         return io;
     }
     if (connect(fd, (const struct sockaddr *)&to->sa, to->len) < 0 && errno != EINPROGRESS)
-        fail_later(io, io_err_of_errno(errno));
+        io_fail_later(io, io_err_of_errno(errno));
     else
         write_start(io);
     return io;
@@ -134,6 +140,7 @@ void io_close(struct io *io)
     if (io->timer != NULL)
         timer_stop(io->timer);
     if (io->fd >= 0) {
+        io_tls_close(io);
         event_del(&io->read_event);
         if (io->write_event != NULL)
             event_del(io->write_event);
@@ -154,6 +161,7 @@ void io_close(struct io *io)
 static void destroy(struct io *io)
 {
     buf_fini(&io->in);
+    io_tls_free(&io->tls);
     if (io->timer != NULL)
         timer_fini(io->timer);
     free(io->timer);
@@ -215,14 +223,21 @@ void io_fail(struct io *io, int error)
 
 /* Writing. */
 
-/* The socket takes no more for now. */
-static void block(struct io *io)
+void io_block(struct io *io)
 {
     io->blocked = true;
     write_start(io);
 }
 
-static ssize_t send_some(struct io *io, const struct iovec *iov, int count)
+void io_await_peer(struct io *io)
+{
+    io->blocked = io->tls->awaits_peer = true;
+    if (io->write_event != NULL)
+        event_del(io->write_event);
+    io_read_start(io);
+}
+
+ssize_t io_send_some(struct io *io, const struct iovec *iov, int count)
 {
     struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
     ssize_t n;
@@ -241,20 +256,26 @@ static ssize_t send_some(struct io *io, const struct iovec *iov, int count)
     return io_err_of_errno(errno);
 }
 
+static ssize_t put(struct io *io, const struct iovec *iov, int count)
+{
+    return io->tls == NULL ? io_send_some(io, iov, count) : io_tls_writev(io, iov, count);
+}
+
 /* Sends from the queue until it is empty or the socket refuses; 0 or the error. */
 static int flush(struct io *io)
 {
-    while (buf_len(&io->out) > 0 && !io->blocked && !io->connecting) {
+    int err = io->tls != NULL ? io_tls_flush(io) : 0;
+    while (err == 0 && buf_len(&io->out) > 0 && !io->blocked && !io->connecting) {
         struct slice s = buf_slice(&io->out);
         struct iovec iov = {.iov_base = (void *)(uintptr_t)s.p, .iov_len = s.len};
-        ssize_t n = send_some(io, &iov, 1);
+        ssize_t n = put(io, &iov, 1);
         if (n < 0)
             return (int)n;
         buf_consume(&io->out, (size_t)n);
-        if ((size_t)n < s.len)
-            block(io);
+        if ((size_t)n < s.len && !io->blocked)
+            io_block(io);
     }
-    return 0;
+    return err;
 }
 
 int io_write(struct io *io, const void *src, size_t len)
@@ -273,7 +294,7 @@ ssize_t io_writev(struct io *io, const struct iovec *iov, int count)
         return ERR_CLOSED;
     int err = flush(io);
     if (err < 0) {
-        fail_later(io, err);
+        io_fail_later(io, err);
         return err;
     }
     if (io->blocked || io->connecting || count == 0)
@@ -283,11 +304,11 @@ ssize_t io_writev(struct io *io, const struct iovec *iov, int count)
     size_t total = 0;
     for (int i = 0; i < count; i++)
         total += iov[i].iov_len;
-    ssize_t n = send_some(io, iov, count);
+    ssize_t n = put(io, iov, count);
     if (n < 0)
-        fail_later(io, (int)n); /* while it is paused nothing else would tell */
-    else if ((size_t)n < total)
-        block(io);
+        io_fail_later(io, (int)n); /* while it is paused nothing else would tell */
+    else if ((size_t)n < total && !io->blocked)
+        io_block(io);
     return n;
 }
 
@@ -301,6 +322,10 @@ static void end_step(struct io *io)
         io_end_now(io);
         return;
     }
+    if (io->tls != NULL)
+        io_tls_say_end(io);
+    if (io->blocked)
+        return;
     io->end = END_WAITING;
     shutdown(io->fd, SHUT_WR);
     int64_t left_ms = (io->end_by_us - clock_us()) / 1000;
@@ -322,6 +347,30 @@ void io_close_after_flush(struct io *io, int64_t linger_ms)
 
 /* Entries. */
 
+/* The owner's bytes may go. */
+static void open_up(struct io *io)
+{
+    io->connecting = false;
+    if (!io->blocked && io->write_event != NULL)
+        event_del(io->write_event);
+    io_read_start(io);
+    if (buf_len(&io->out) > 0 || io->end != END_NOT)
+        task_defer(io->worker, &io->turn);
+    if (io->end == END_NOT)
+        io_dispatch(io, IO_CONNECTED);
+}
+
+void io_shake_hands(struct io *io)
+{
+    int done = io_tls_handshake(io);
+    if (done < 0)
+        io_fail(io, done);
+    else if (done > 0)
+        open_up(io);
+    else
+        io_read_start(io);
+}
+
 static void connected(struct io *io)
 {
     int code = 0;
@@ -332,16 +381,16 @@ static void connected(struct io *io)
         io_fail(io, io_err_of_errno(code));
         return;
     }
-    io->connecting = false;
+    if (io->tls == NULL) {
+        open_up(io);
+        return;
+    }
     event_del(io->write_event);
-    io_read_start(io);
-    if (buf_len(&io->out) > 0 || io->end != END_NOT)
-        task_defer(io->worker, &io->turn);
-    if (io->end == END_NOT)
-        io_dispatch(io, IO_CONNECTED);
+    io->tls->begun = true;
+    io_shake_hands(io);
 }
 
-static void writable(struct io *io)
+void io_writable(struct io *io)
 {
     io->blocked = false;
     int err = flush(io);
@@ -351,11 +400,13 @@ static void writable(struct io *io)
     }
     if (io->blocked)
         return;
-    if (io->end != END_NOT)
+    if (io->connecting)
+        event_del(io->write_event);
+    else if (io->end != END_NOT)
         end_step(io);
     else if (!io_dispatch(io, IO_DRAINED))
         return;
-    if (io->fd >= 0 && !io->blocked)
+    if (io->fd >= 0 && !io->blocked && io->write_event != NULL)
         event_del(io->write_event); /* kept while it would only be added again */
 }
 
@@ -363,10 +414,10 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     struct io *io = OBJ_CAST(struct io, arg, IO_MAGIC);
     io->busy = true;
-    if (io->connecting)
+    if (io->connecting && (io->tls == NULL || !io->tls->begun))
         connected(io);
     else
-        writable(io);
+        io_writable(io);
     io_leave(io);
 }
 
@@ -374,6 +425,10 @@ static void turn(struct io *io)
 {
     if (io->failed) {
         io_fail(io, io->error);
+        return;
+    }
+    if (io_tls_handshaking(io) && io->tls->begun) {
+        io_shake_hands(io);
         return;
     }
     int err = flush(io);
@@ -385,11 +440,12 @@ static void turn(struct io *io)
         end_step(io);
         return;
     }
-    if (!io->redispatch)
-        return;
+    bool again = io->redispatch;
     io->redispatch = false;
-    if (buf_len(&io->in) > 0)
-        io_show(io, buf_slice(&io->in), true);
+    if (again && buf_len(&io->in) > 0 && !io_show(io, buf_slice(&io->in), true))
+        return;
+    if (io->tls != NULL && io->tls->more && !io->paused && !io->redispatch)
+        io_read_turn(io);
 }
 
 static void on_turn(void *arg)

@@ -15,8 +15,9 @@
 
 /*
  * One byte stream of one connection, on one worker.  Readiness and errors are interpreted here
- * once; its owner has one callback and one switch over a closed set of events.  A plain socket
- * today; TLS fits behind the same functions (io_writev then seals instead of handing over).
+ * once; its owner has one callback and one switch over a closed set of events.  TLS is behind the
+ * same functions: io_writev then seals what it takes, and the peer's end without a close_notify is
+ * IO_FAILED with ERR_CLOSED, as a reset is.
  *
  * Reading: IO_DATA is dispatched while io_data() holds bytes; the owner consumes what it understood
  * and leaves the rest, which is kept for the next time (at most `in_max` bytes; more than that
@@ -29,7 +30,7 @@
  */
 
 enum io_event {
-    IO_CONNECTED, /* an outgoing connection is up */
+    IO_CONNECTED, /* an outgoing connection is up, or the handshake of TLS is over */
     IO_DATA,      /* new bytes in io_data() */
     IO_DRAINED,   /* the queue is empty and the socket takes bytes again */
     IO_CLOSED,    /* the peer closed its side; unread bytes were delivered before */
@@ -66,6 +67,17 @@ struct io *io_accept(struct worker *w, int fd, const struct net_address *peer, i
 /* Starts a connection; IO_CONNECTED or IO_FAILED follows, never from inside this call. */
 struct io *io_connect(struct worker *w, const struct net_address *to, io_handler *handler,
                       void *owner);
+struct tls_context;
+/*
+ * TLS from here on, as the client on a connection of io_connect and as the server on an accepted
+ * one; IO_CONNECTED follows, or IO_FAILED with ERR_TLS and the reason in io_error_text().  The
+ * deadline of the io is also that of the handshake.  Unread bytes are the first of it; what is
+ * queued goes out after it.  Once, before anything else was written.  A client names the host that
+ * it wants to reach, a name or an address without port (of no account where a secret proves it);
+ * the context outlives the workers.
+ */
+void io_start_tls(struct io *io, struct tls_context *context, const char *server_name);
+
 /* Stops all events at once, closes the socket (what is queued is dropped); the io stays valid. */
 void io_close(struct io *io);
 /*
@@ -124,6 +136,8 @@ const struct net_address *io_peer(const struct io *io);
 /* From a PROXY header. */
 void io_set_peer(struct io *io, const struct net_address *peer);
 int io_error(const struct io *io);
+/* The same in words; with TLS, what exactly was wrong.  As long as the io. */
+const char *io_error_text(const struct io *io);
 bool io_is_closed(const struct io *io);
 uint64_t io_bytes_in(const struct io *io);
 uint64_t io_bytes_out(const struct io *io);

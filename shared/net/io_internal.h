@@ -5,7 +5,7 @@
 
 /*
  * What the parts of io share: io.c has life, writing and the entries of events, io_read.c reading,
- * io_options.c questions and socket options.
+ * io_tls.c sealing and opening, io_options.c questions and socket options.
  */
 #define IO_MAGIC 0x696f2e31U
 
@@ -25,13 +25,16 @@ struct io {
     struct buf in, out;
     struct slice view; /* while `viewing`: what is unread of the bytes shown to the owner */
     struct io_ticket *ticket;
+    struct io_tls *tls; /* NULL: plain */
     int64_t last_read_us, last_write_us;
     int64_t end_by_us; /* when io_close_after_flush gives up */
     uint64_t bytes_in, bytes_out;
     struct net_address peer;
     int error;
     enum io_end end;
-    bool connecting, paused, eof, blocked;
+    bool connecting; /* or shaking hands: no bytes of the owner's yet */
+    bool outgoing;   /* made by io_connect */
+    bool paused, eof, blocked;
     bool redispatch; /* unread bytes are to be shown again */
     bool failed;     /* IO_FAILED is owed */
     bool busy;       /* an entry function is running */
@@ -47,11 +50,26 @@ void io_fail(struct io *io, int error);
 void io_end_now(struct io *io);
 /* The last step of every entry: frees the io when its owner wanted that meanwhile. */
 void io_leave(struct io *io);
+/* The same from a function that the owner called: at the end of this turn. */
+void io_fail_later(struct io *io, int error);
 int io_err_of_errno(int code);
+/* Bytes to the socket: how many it took, or a negative enum err. */
+ssize_t io_send_some(struct io *io, const struct iovec *iov, int count);
+/* The socket takes no more for now. */
+void io_block(struct io *io);
+/* Nothing can be written before bytes of the peer have come. */
+void io_await_peer(struct io *io);
+/* Goes on with the handshake of TLS. */
+void io_shake_hands(struct io *io);
+/* It takes bytes again. */
+void io_writable(struct io *io);
 void io_set_option(int fd, int level, int name, int value);
 
+void io_got_bytes(struct io *io, size_t n);
 /* Wants to know when there are bytes to read, if any are to be read. */
 void io_read_start(struct io *io);
+/* Reads until there is nothing, the owner wants no more, or it is others' turn. */
+void io_read_turn(struct io *io);
 void io_on_readable(evutil_socket_t fd, short what, void *arg);
 /* Shows bytes to the owner.  `kept` are those of in, else what is left is copied there. */
 bool io_show(struct io *io, struct slice bytes, bool kept);

@@ -1,5 +1,6 @@
+#include "base/err.h"
 #include "base/must.h"
-#include "net/io_internal.h"
+#include "net/io_tls.h"
 
 #include <netinet/tcp.h>
 
@@ -22,7 +23,7 @@ struct io_ticket *io_get_ticket(const struct io *io)
 
 size_t io_queued(const struct io *io)
 {
-    return buf_len(&io->out);
+    return buf_len(&io->out) + (io->tls != NULL ? buf_len(&io->tls->sealed) : 0);
 }
 
 int64_t io_last_write_us(const struct io *io)
@@ -48,6 +49,12 @@ void io_set_peer(struct io *io, const struct net_address *peer)
 int io_error(const struct io *io)
 {
     return io->error;
+}
+
+const char *io_error_text(const struct io *io)
+{
+    bool tls = io->tls != NULL && io->tls->text[0] != '\0' && io->tls->error == io->error;
+    return tls ? io->tls->text : err_text(io->error);
 }
 
 bool io_is_closed(const struct io *io)
@@ -90,5 +97,8 @@ size_t io_memory(const struct io *io)
 {
     size_t events = (io->write_event != NULL ? sizeof *io->write_event : 0) +
                     (io->timer != NULL ? sizeof *io->timer : 0);
-    return sizeof *io + events + io->in.room + io->out.room;
+    size_t tls = io->tls != NULL
+                     ? sizeof *io->tls + io->tls->sealed.room + io->tls->early.room + IO_TLS_LIBRARY
+                     : 0;
+    return sizeof *io + events + tls + io->in.room + io->out.room;
 }

@@ -4,7 +4,7 @@
 #include "base/err.h"
 #include "base/obj.h"
 #include "core/clock.h"
-#include "net/io_internal.h"
+#include "net/io_tls.h"
 
 #include <errno.h>
 
@@ -38,20 +38,33 @@ bool io_show(struct io *io, struct slice bytes, bool kept)
     return false;
 }
 
-static void got_bytes(struct io *io, size_t n)
+void io_got_bytes(struct io *io, size_t n)
 {
     io->last_read_us = clock_us();
     io->bytes_in += n;
     METRIC_ADD(io->worker->metrics.bytes_in_total, n);
 }
 
-static void got_none(struct io *io, ssize_t n)
+/* Bytes, 0 when there are none now, or a negative enum err; `eof` at the end of the stream. */
+static ssize_t receive(struct io *io, uint8_t *dst, size_t room, bool *eof)
 {
-    if (n < 0) {
-        if (errno != EAGAIN && errno != EINTR)
-            io_fail(io, io_err_of_errno(errno));
+    if (io->tls != NULL && io->end != END_WAITING)
+        return io_tls_receive(io, dst, room, eof);
+    ssize_t n = recv(io->fd, dst, room, 0);
+    if (n > 0)
+        io_got_bytes(io, (size_t)n);
+    *eof = n == 0;
+    if (n >= 0 || errno == EAGAIN || errno == EINTR)
+        return n > 0 ? n : 0;
+    return io_err_of_errno(errno);
+}
+
+static void got_none(struct io *io, ssize_t n, bool eof)
+{
+    if (n < 0)
+        io_fail(io, (int)n);
+    if (!eof)
         return;
-    }
     io->eof = true;
     event_del(&io->read_event);
     if (io->end == END_NOT)
@@ -74,12 +87,12 @@ static size_t read_once(struct io *io)
         io_fail(io, dst == NULL ? ERR_NOMEM : ERR_TOO_LARGE);
         return 0;
     }
-    ssize_t n = recv(io->fd, dst, want, 0);
+    bool eof = false;
+    ssize_t n = receive(io, dst, want, &eof);
     if (n <= 0) {
-        got_none(io, n);
+        got_none(io, n, eof);
         return 0;
     }
-    got_bytes(io, (size_t)n);
     struct slice bytes = slice_of(scratch, have + (size_t)n);
     if (!merge) {
         buf_commit(&io->in, (size_t)n);
@@ -94,12 +107,40 @@ static size_t read_once(struct io *io)
 /* The peer's last words after ours: nobody listens to them. */
 static size_t discard_once(struct io *io)
 {
-    ssize_t n = recv(io->fd, io->worker->scratch, WORKER_SCRATCH_SIZE, 0);
-    if (n > 0)
-        got_bytes(io, (size_t)n);
-    else
-        got_none(io, n);
+    bool eof = false;
+    ssize_t n = receive(io, io->worker->scratch, WORKER_SCRATCH_SIZE, &eof);
+    if (n <= 0)
+        got_none(io, n, eof);
     return n == WORKER_SCRATCH_SIZE ? (size_t)n : 0;
+}
+
+void io_read_turn(struct io *io)
+{
+    size_t total = 0, n;
+    do {
+        n = io->end == END_NOT ? read_once(io) : discard_once(io);
+        total += n;
+    } while (n > 0 && total < IO_TURN_BYTES_MAX && io->fd >= 0 && !io->paused && !io->redispatch);
+    if (io->fd >= 0 && io->tls != NULL && io->tls->more && !io->paused)
+        task_defer(io->worker, &io->turn);
+}
+
+/* TLS had to wait for these bytes; the owner may not want any. */
+static bool peer_came(struct io *io)
+{
+    io->tls->awaits_peer = false;
+    io_writable(io);
+    if (io->fd >= 0 && io->paused && !io->tls->awaits_peer)
+        event_del(&io->read_event);
+    return io->fd >= 0 && !io->paused;
+}
+
+static void readable(struct io *io)
+{
+    if (io_tls_handshaking(io))
+        io_shake_hands(io);
+    else if (!io_tls_wants_socket(io) || peer_came(io))
+        io_read_turn(io);
 }
 
 void io_on_readable(evutil_socket_t fd, short what, void *arg)
@@ -108,11 +149,7 @@ void io_on_readable(evutil_socket_t fd, short what, void *arg)
     if (io->redispatch)
         return; /* older bytes first: on_turn is queued */
     io->busy = true;
-    size_t total = 0, n;
-    do {
-        n = io->end == END_NOT ? read_once(io) : discard_once(io);
-        total += n;
-    } while (n > 0 && total < IO_TURN_BYTES_MAX && io->fd >= 0 && !io->paused && !io->redispatch);
+    readable(io);
     io_leave(io);
 }
 
@@ -145,7 +182,7 @@ void io_pause(struct io *io)
         return;
     io->paused = true;
     io->redispatch = false;
-    if (io->fd >= 0)
+    if (io->fd >= 0 && !io_tls_wants_socket(io))
         event_del(&io->read_event);
 }
 

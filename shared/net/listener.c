@@ -2,7 +2,7 @@
  * Listening sockets, one per worker and port, and the way of a connection into the program:
  *
  *   accept -> descriptors left? -> limits of its address -> [PROXY header -> limits of the address
- *   it names] -> the protocol's accept handler
+ *   it names] -> [TLS handshake] -> the protocol's accept handler
  *
  * A listener is touched by its worker only (and by main while no thread runs); closing comes as a
  * message.
@@ -30,6 +30,7 @@
 #define ACCEPTS_PER_TURN       64
 #define ACCEPT_PAUSE_MS        100  /* after EMFILE and its like */
 #define PROXY_DEADLINE_MS      5000 /* for the whole PROXY header */
+#define TLS_DEADLINE_MS        5000 /* for the handshake */
 #define DESCRIPTORS_PERCENT    95   /* of RLIMIT_NOFILE, less … */
 #define DESCRIPTORS_RESERVE    64   /* … these, for node links, Redis and files */
 #define DESCRIPTORS_FREE_LIMIT 32   /* with fewer than this allowed, the share alone counts */
@@ -41,7 +42,7 @@ struct listener {
     int fd;
     struct event accept_event;
     struct timer pause_timer;
-    struct list waiting; /* guests whose PROXY header has not come yet */
+    struct list waiting; /* guests that have not been admitted yet */
     struct log_limit refused_limit, failed_limit;
     struct message close_message;
     bool close_posted; /* atomic */
@@ -50,6 +51,7 @@ struct listener {
 struct listener_set {
     char *name;
     bool proxy_protocol, essential;
+    struct tls_context *tls;
     accept_handler *on_accept;
     void *arg;
     struct log_id log;
@@ -60,7 +62,7 @@ struct listener_set {
     int count;
 };
 
-/* A connection that is counted, or waits for its PROXY header. */
+/* A connection that is counted, or waits for its PROXY header or handshake. */
 struct guest {
     struct io_ticket ticket;
     uint32_t magic;
@@ -69,6 +71,7 @@ struct guest {
     struct admission *admission;
     struct admission_count count;
     struct list node;
+    bool secure; /* the handshake is under way */
 };
 
 /* Guests. */
@@ -116,10 +119,10 @@ static void log_refused(struct listener *l, const struct net_address *peer, cons
     if (!log_limit_pass(&l->refused_limit, clock_us(), &l->set->log))
         return;
     net_address_text(peer, text);
-    log_warn(&l->set->log, "listen.refused peer=%s reason=%s", text, why);
+    log_warn(&l->set->log, "listen.refused name=%s peer=%s reason=%s", l->set->name, text, why);
 }
 
-/* PROXY protocol. */
+/* Before it is admitted. */
 
 static void guest_refuse(struct guest *g, const char *why)
 {
@@ -138,9 +141,20 @@ static bool guest_rename(struct guest *g, const struct proxy_header *h)
     return admission_enter(g->admission, &peer, &g->count);
 }
 
+static void guest_start_tls(struct guest *g)
+{
+    g->secure = true;
+    io_deadline(g->io, TLS_DEADLINE_MS);
+    io_start_tls(g->io, g->listener->set->tls, NULL);
+}
+
 static void guest_admit(struct guest *g)
 {
     struct listener *l = g->listener;
+    if (l->set->tls != NULL && !g->secure) {
+        guest_start_tls(g);
+        return;
+    }
     list_remove(&g->node);
     g->listener = NULL;
     io_deadline(g->io, 0);
@@ -165,6 +179,16 @@ static void guest_read(struct guest *g)
         guest_admit(g);
 }
 
+/* One that only looks whether the port is open is nothing to tell. */
+static void guest_failed(struct guest *g)
+{
+    struct io *io = g->io;
+    if (io_error(io) == ERR_TLS)
+        guest_refuse(g, io_error_text(io));
+    else
+        io_free(&io);
+}
+
 static void on_guest(struct io *io, enum io_event ev, void *owner)
 {
     struct guest *g = OBJ_CAST(struct guest, owner, GUEST_MAGIC);
@@ -173,13 +197,17 @@ static void on_guest(struct io *io, enum io_event ev, void *owner)
         guest_read(g);
         break;
     case IO_TIMEOUT:
-        guest_refuse(g, "proxy_timeout");
+        guest_refuse(g, g->secure ? "tls_timeout" : "proxy_timeout");
+        break;
+    case IO_FAILED:
+        guest_failed(g);
         break;
     case IO_CLOSED:
-    case IO_FAILED:
         io_free(&io);
         break;
     case IO_CONNECTED:
+        guest_admit(g);
+        break;
     case IO_DRAINED:
         break;
     }
@@ -204,15 +232,19 @@ static void admit(struct listener *l, int fd, struct net_address *peer)
     }
     struct io *io = io_accept(l->worker, fd, peer, NULL, NULL);
     struct guest *g = NULL;
-    if (count.half_open || count.open || set->proxy_protocol)
+    bool waits = set->proxy_protocol || set->tls != NULL;
+    if (count.half_open || count.open || waits)
         g = guest_new(l, io, &count);
-    if (!set->proxy_protocol) {
+    if (!waits) {
         set->on_accept(l->worker, io, set->arg);
         return;
     }
     io_set_handler(io, on_guest, g);
-    io_deadline(io, PROXY_DEADLINE_MS);
     list_append(&l->waiting, &g->node);
+    if (set->proxy_protocol)
+        io_deadline(io, PROXY_DEADLINE_MS);
+    else
+        guest_admit(g);
 }
 
 static bool out_of_resources(int code)
@@ -369,6 +401,7 @@ static struct listener_set *set_new(struct workers *g, const struct listener_opt
     set->name = xstrdup(o->name);
     set->proxy_protocol = o->proxy_protocol;
     set->essential = o->essential;
+    set->tls = o->tls;
     set->on_accept = o->on_accept;
     set->arg = o->arg;
     set->log = (struct log_id){"listen", -1, 0};
@@ -434,7 +467,7 @@ void listeners_address_text(const struct listener_set *s, char out[NET_ADDRESS_T
 
 /* Closing. */
 
-/* Who has not sent its PROXY header yet goes, too: nobody would end it later. */
+/* Who has not been admitted yet goes, too: nobody would end it later. */
 static void listener_shut(struct listener *l)
 {
     struct guest *g;

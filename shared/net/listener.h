@@ -8,8 +8,8 @@
 /*
  * A listening port on every worker: each has its own socket (SO_REUSEPORT) and accepts for itself.
  * Handles limits per address (half-open and open connections; loopback and trusted addresses are
- * not counted), EMFILE (accepting pauses 100 ms), the reserve of descriptors for node links, and
- * PROXY protocol v1/v2 when asked: the accept callback then runs once the header has been read.
+ * not counted), EMFILE (accepting pauses 100 ms), the reserve of descriptors for node links, and,
+ * when asked, PROXY protocol v1/v2 and the handshake of TLS: the accept callback runs after them.
  */
 struct listener_set;
 
@@ -20,7 +20,8 @@ struct listener_options {
     const char *name;    /* "rtmp", "http" …: log lines and metrics */
     const char *address; /* as config_listen_parse takes it */
     bool proxy_protocol;
-    bool essential; /* node links: not refused when descriptors run short */
+    bool essential;          /* node links: not refused when descriptors run short */
+    struct tls_context *tls; /* NULL: plain */
     accept_handler *on_accept;
     void *arg;
 };

@@ -100,10 +100,19 @@ static ssize_t on_body(struct http_call *http, struct slice bytes, void *owner)
     return c->ops->on_body != NULL ? c->ops->on_body(c, bytes, c->owner) : (ssize_t)bytes.len;
 }
 
+static void tell_tls(struct relay_call *c, const char *what)
+{
+    const struct log_id log = {"relay", c->worker->index, 0};
+    if (log_limit_pass(&c->worker->peer_limit, clock_us(), &log))
+        log_warn(&log, "relay.tls peer=%s addr=%s error=\"%s\"", c->peer, c->address, what);
+}
+
 static void on_end(struct http_call *http, enum close_reason why, void *owner)
 {
     struct relay_call *c = OBJ_CAST(struct relay_call, owner, CALL_MAGIC);
     c->http = NULL;
+    if (why == CLOSE_TLS)
+        tell_tls(c, http_call_error_text(http));
     call_end(c, why);
 }
 
@@ -129,6 +138,7 @@ static void send_request(void *arg)
     };
     const struct http_call_options o = {
         .to = c->to,
+        .tls = c->client->tls,
         .method = c->method,
         .target = c->target,
         .host = c->address,

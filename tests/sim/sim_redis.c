@@ -530,6 +530,10 @@ void redis_conn_set_quiet(struct redis_conn *c)
 }
 
 /* There is one Redis, and no Sentinel. */
+void redis_conn_set_tls(struct redis_conn *c, struct tls_context *tls)
+{
+}
+
 void redis_conn_set_finder(struct redis_conn *c, redis_find *find, void *arg, bool master)
 {
 }

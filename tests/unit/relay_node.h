@@ -73,7 +73,7 @@ static inline void node_open(struct relay_node *n, struct net_fixture *f, const 
     n->hub = hub_new(&f->group);
     n->id = (struct relay_identity){id, instance, RELAY_SECRET};
     n->guard = relay_guard_new();
-    n->client = (struct relay_client){&n->id, relay_offsets_new(), NULL};
+    n->client = (struct relay_client){.self = &n->id, .offsets = relay_offsets_new()};
     const struct relay_options o = {.hub = n->hub, .identity = &n->id, .guard = n->guard};
     n->relay = relay_server_new(&o);
     strcpy(n->address, "127.0.0.1:0"); /* NOLINT: it fits */

@@ -37,6 +37,7 @@ struct test_node {
     struct relay_identity identity;
     struct relay_guard *guard;
     struct relay_offsets *offsets;
+    struct relay_client client;
     struct api *api;
     struct api_listen listen;
     struct http_server *http, *admin, *internal;
@@ -128,13 +129,14 @@ static inline void node_open(struct test_node *n, const char *id, const char *se
     n->hub = hub_new(&n->group);
     n->guard = relay_guard_new();
     n->offsets = relay_offsets_new();
+    n->client = (struct relay_client){.self = &n->identity, .offsets = n->offsets};
     n->identity = (struct relay_identity){n->config->node.id, 0xabcdef, TEST_SECRET};
     n->api = api_new(&(struct api_options){.workers = &n->group,
                                            .config = n->config,
                                            .hub = n->hub,
                                            .identity = &n->identity,
                                            .guard = n->guard,
-                                           .offsets = n->offsets,
+                                           .client = &n->client,
                                            .node = n,
                                            .listen = node_listen,
                                            .is_draining = node_draining,

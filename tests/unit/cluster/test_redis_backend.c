@@ -545,7 +545,7 @@ static void settings_that_cannot_work_are_refused(void **state)
         const char *url, *name, *says;
         int err;
     } cases[] = {
-        {"rediss://h:6379", "t", "rediss://", ERR_UNSUPPORTED},
+        {"rediss://h:6379", "t", "/no/authority.pem", ERR_TLS},
         {"http://h", "t", "cluster.redis.url", ERR_TYPE},
         {"redis://h", "a{b}", "cluster.name", ERR_NAME},
     };
@@ -553,12 +553,13 @@ static void settings_that_cannot_work_are_refused(void **state)
         struct net_fixture net;
         struct cluster_self self = {.node = "n1"};
         struct cluster *c = NULL;
-        char error[CONFIG_ERROR_MAX], url[64], name[64];
+        char error[CONFIG_ERROR_MAX], url[64], name[64], ca[] = "/no/authority.pem";
         fixture_open(&net);
         snprintf(url, sizeof url, "%s", cases[i].url);
         snprintf(name, sizeof name, "%s", cases[i].name);
         net.config.cluster.backend = CLUSTER_REDIS;
         net.config.cluster.redis.url = url;
+        net.config.cluster.redis.tls_ca = ca;
         net.config.cluster.name = name;
         assert_int_equal(cluster_open(&c, &net.group, &self, NULL, NULL, error), cases[i].err);
         assert_non_null(strstr(error, cases[i].says));

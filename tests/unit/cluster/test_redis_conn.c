@@ -42,7 +42,8 @@ static void on_refused(const char *text, void *arg)
     snprintf(f->refused, sizeof f->refused, "%s", text);
 }
 
-static const struct redis_conn_events events = {on_up, on_down, on_push, on_refused};
+static const struct redis_conn_events events = {
+    .on_up = on_up, .on_down = on_down, .on_push = on_push, .on_refused = on_refused};
 
 static void fake_open(struct fake *f, const char *credentials, int db)
 {

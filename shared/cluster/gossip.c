@@ -84,17 +84,24 @@ int64_t gossip_run(struct gossip *g, int64_t now_us)
     return g->due_us;
 }
 
+static void warn_namesakes(struct gossip *g, const char *id, const char *kept,
+                           const struct net_address *other)
+{
+    if (g->namesake_us != 0 && g->now_us - g->namesake_us < NAMESAKE_MS * 1000)
+        return;
+    g->namesake_us = g->now_us;
+    char text[NET_ADDRESS_TEXT_MAX];
+    net_address_text(other, text);
+    log_warn(&g->log, "gossip.duplicate_id node=%s address=%s other=%s", id, kept, text);
+}
+
 /* One with our name that is not us: an old capture of ours, or two nodes with one id. */
 static int namesake_in(struct gossip *g, const struct gossip_header *h,
                        const struct net_address *from)
 {
     g->stats.dropped_replayed++;
-    if (h->start_us < (uint64_t)g->self.since_us || !log_limit_pass(&g->noise, g->now_us, &g->log))
-        return ERR_EXISTS;
-    char text[NET_ADDRESS_TEXT_MAX];
-    net_address_text(from, text);
-    log_warn(&g->log, "gossip.duplicate_id node=%s ours=%s other=%s", g->self.node,
-             g->self.relay_address, text);
+    if (h->start_us >= (uint64_t)g->self.since_us)
+        warn_namesakes(g, g->self.node, g->self.relay_address, from);
     return ERR_EXISTS;
 }
 
@@ -103,13 +110,10 @@ static int outdated_in(struct gossip *g, const struct gossip_node *n,
                        const struct net_address *from)
 {
     g->stats.dropped_replayed++;
-    if (!n->alive || address_same(&n->address, from) ||
-        !log_limit_pass(&g->noise, g->now_us, &g->log))
-        return ERR_EXISTS;
-    char kept[NET_ADDRESS_TEXT_MAX], other[NET_ADDRESS_TEXT_MAX];
+    char kept[NET_ADDRESS_TEXT_MAX];
     net_address_text(&n->address, kept);
-    net_address_text(from, other);
-    log_warn(&g->log, "gossip.duplicate_id node=%s ours=%s other=%s", n->id, kept, other);
+    if (n->alive && !address_same(&n->address, from))
+        warn_namesakes(g, n->id, kept, from);
     return ERR_EXISTS;
 }
 
@@ -132,10 +136,12 @@ static void stranger_in(struct gossip *g, const struct gossip_header *h,
 }
 
 /* The same instance at another address: it must show that it is there. */
-static void check_address(struct gossip *g, const struct gossip_node *n,
-                          const struct gossip_header *h, const struct net_address *from)
+static void check_address(struct gossip *g, struct gossip_node *n, const struct gossip_header *h,
+                          const struct net_address *from)
 {
-    if (!address_same(&n->address, from) && g->now_us - n->heard_us > ADDRESS_MOVED_MS * 1000)
+    if (address_same(&n->address, from))
+        n->address_us = g->now_us;
+    else if (g->now_us - n->address_us > ADDRESS_MOVED_MS * 1000)
         challenge_new(g, h->node, h->instance, from);
 }
 

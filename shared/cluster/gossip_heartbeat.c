@@ -11,6 +11,11 @@ static uint32_t fit_u32(int64_t v)
     return v < 0 ? 0 : v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
 }
 
+static uint8_t fit_percent(int v)
+{
+    return v < 0 ? 0 : v > UINT8_MAX ? UINT8_MAX : (uint8_t)v;
+}
+
 static void write_hello(struct gossip *g, struct wr *w)
 {
     struct cluster_load load = {0};
@@ -22,7 +27,7 @@ static void write_hello(struct gossip *g, struct wr *w)
                                    .zone = slice_text(g->zone),
                                    .software = slice_text(g->self.version),
                                    .draining = load.draining,
-                                   .load_percent = (uint8_t)(load.load_percent & UINT8_MAX),
+                                   .load_percent = fit_percent(load.load_percent),
                                    .streams = fit_u32(load.streams),
                                    .viewers = fit_u32(load.viewers)};
     gossip_write_hello(w, &h);

@@ -34,9 +34,10 @@
 #define LATE_MS              500  /* a run that comes so late has not heard what it should have */
 #define PROBE_AFTER_MS       1250 /* of silence; by unicast 5/4 of the interval */
 #define DEAD_MARGIN_MS       500
-#define ADDRESS_MOVED_MS     2500 /* silence at the old address before a new one is tried */
-#define FETCHES_MAX          16   /* under way at a time */
-#define FETCH_BACKOFF_MS     500  /* after a failure; doubled up to … */
+#define NAMESAKE_MS          10000 /* between two warnings of two nodes with one id */
+#define ADDRESS_MOVED_MS     2500  /* silence at the old address before a new one is tried */
+#define FETCHES_MAX          16    /* under way at a time */
+#define FETCH_BACKOFF_MS     500   /* after a failure; doubled up to … */
 #define FETCH_BACKOFF_MAX_MS 8000
 #define BURSTS_MAX           16  /* ranges of changes that are being announced */
 #define BURST_CHANGES_MAX    512 /* more changes than this at once are left to a fetch */
@@ -86,6 +87,7 @@ struct gossip_node {
     struct net_address address;
     bool alive, left, introduced; /* introduced: a heartbeat was heard */
     int64_t heard_us;             /* the last sign of life */
+    int64_t address_us;           /* the last datagram from `address` */
     int64_t died_us;
     struct gossip_window window;
     uint64_t heartbeat_seq; /* of the newest heartbeat */
@@ -163,6 +165,7 @@ struct gossip {
     bool unicast, left;
     struct log_id log;
     struct log_limit noise;
+    int64_t namesake_us; /* when two nodes with one id were last told of */
     struct gossip_ops ops;
     void *arg;
     struct gossip_stats stats;

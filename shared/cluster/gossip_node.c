@@ -113,8 +113,10 @@ struct gossip_node *node_adopt(struct gossip *g, const struct gossip_header *h,
         node_reset(g, n, h);
     if (n == NULL)
         return NULL;
-    if (!n->alive || g->now_us - n->heard_us > ADDRESS_MOVED_MS * MS)
+    if (!n->alive || g->now_us - n->address_us > ADDRESS_MOVED_MS * MS) {
         n->address = *from;
+        n->address_us = g->now_us;
+    }
     bool was_alive = n->alive;
     node_heard(g, n);
     if (!was_alive)

@@ -58,7 +58,7 @@ struct sim {
     void *tap_arg;
 };
 
-static uint64_t sim_random(struct sim *s)
+static inline uint64_t sim_random(struct sim *s)
 {
     uint64_t z = (s->random += UINT64_C(0x9e3779b97f4a7c15));
     z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -91,7 +91,7 @@ static inline void sim_push(struct sim *s, struct sim_event e)
         sim_swap(s, i, (i - 1) / 2);
 }
 
-static struct sim_event sim_pop(struct sim *s)
+static inline struct sim_event sim_pop(struct sim *s)
 {
     struct sim_event e = s->events[0];
     s->events[0] = s->events[--s->event_count];
@@ -139,9 +139,9 @@ static inline void sim_on_send(const struct net_address *to, struct slice datagr
             sim_deliver(s, n->index, (int)i, datagram);
         return;
     }
-    size_t port = net_address_port(to);
-    if (port >= 5000 && port < 5000 + s->count)
-        sim_deliver(s, n->index, (int)(port - 5000), datagram);
+    for (size_t i = 0; i < s->count; i++)
+        if (net_address_port(to) == net_address_port(&s->nodes[i].address))
+            sim_deliver(s, n->index, (int)i, datagram);
 }
 
 static inline void sim_on_fetch(const char *node, uint64_t instance, const char *address,
@@ -201,7 +201,7 @@ static inline void sim_fill_load(struct cluster_load *load, void *arg)
     load->load_percent = 7;
 }
 
-static uint64_t sim_node_random(void *arg)
+static inline uint64_t sim_node_random(void *arg)
 {
     return sim_random(((struct sim_node *)arg)->sim);
 }

@@ -287,6 +287,35 @@ static void a_stranger_must_answer(void **state)
     sim_fini(&s);
 }
 
+/* Its address changes under it; the others follow, so that their questions reach it. */
+static void a_node_that_moves(void **state)
+{
+    for (int unicast = 0; unicast < 2; unicast++) {
+        struct sim s;
+        sim_init(&s, unicast, 2, 6);
+        sim_start(&s, 0, -1);
+        sim_start(&s, 1, 0);
+        sim_run(&s, 3 * S);
+        net_address_set_port(&s.nodes[1].address, 6001);
+        sim_run(&s, 10 * S);
+        assert_int_equal(sim_seen(&s, 0), 1);
+        assert_int_equal(sim_seen(&s, 1), 1);
+        uint64_t in = s.nodes[1].datagrams_in;
+        sim_run(&s, 10 * S);
+        assert_in_range(s.nodes[1].datagrams_in - in, 8, 40);
+        s.loss_percent = 100;
+        sim_announce(&s, 1, "live/a", 1);
+        sim_run(&s, 300 * MS);
+        s.loss_percent = 0;
+        gossip_ask(s.nodes[0].g, "live/a", s.now_us);
+        sim_announce(&s, 0, "live/b", 1);
+        sim_run(&s, 5 * MS);
+        assert_true(sim_owner_is(&s, 0, "live/a", "n1"));
+        assert_true(sim_owner_is(&s, 1, "live/b", "n0"));
+        sim_fini(&s);
+    }
+}
+
 static void two_with_one_id(void **state)
 {
     struct sim s;
@@ -628,6 +657,7 @@ int main(void)
         cmocka_unit_test(forged_and_replayed_are_dropped),
         cmocka_unit_test(others_are_not_listened_to),
         cmocka_unit_test(a_stranger_must_answer),
+        cmocka_unit_test(a_node_that_moves),
         cmocka_unit_test(two_with_one_id),
         cmocka_unit_test(a_seed_that_is_ourselves),
         cmocka_unit_test(seeds_are_retried),

@@ -55,7 +55,7 @@ static int any_encoder(void)
 
 static void publish(void)
 {
-    sim_encoder_publish(any_encoder(), (int)sim_random(SIM_ORIGINS), (int)sim_random(SIM_STREAMS));
+    sim_encoder_publish(any_encoder(), any_node(), (int)sim_random(SIM_STREAMS));
 }
 
 static void unpublish(void)
@@ -73,7 +73,7 @@ static void move_publisher(void)
 {
     int e = any_encoder(), stream = sim_encoders[e].stream;
     sim_encoder_leave(e, false);
-    sim_encoder_publish(e, (int)sim_random(SIM_ORIGINS), stream);
+    sim_encoder_publish(e, any_node(), stream);
 }
 
 static void silence_publisher(void)

@@ -67,7 +67,8 @@ static void check_place(struct sim_viewer *v, const struct run *run, uint64_t ow
     v->regressions = regressions;
 }
 
-/* A frame names the process it was published to: in a run there are those of its owner only. */
+/* A frame names the process it was published to, or 0 when it is carried from there: in a run there
+ * are those of its owner only. */
 static void check_newest(const struct sim_viewer *v, const struct run *run, uint64_t owner)
 {
     const struct frame *f = run->first < run->next ? run_frame(run, run->next - 1) : NULL;
@@ -75,7 +76,7 @@ static void check_newest(const struct sim_viewer *v, const struct run *run, uint
     if (f == NULL || f->size < sizeof made)
         return;
     memcpy(&made, f->data + f->size - sizeof made, sizeof made);
-    if (made != owner)
+    if (made != 0 && made != owner)
         sim_violation("%s at %s: a frame of %016" PRIx64 " in run %" PRIu64 " of %016" PRIx64,
                       sim_stream_names[v->stream], sim_nodes[v->node].id, made, run->epoch, owner);
 }
@@ -148,7 +149,8 @@ static void on_tick(void *arg)
     if (!e->accepted || e->silent)
         return;
     memcpy(body, key, sizeof key);
-    memcpy(body + sizeof key, &sim_nodes[e->node].identity.instance, sizeof(uint64_t));
+    uint64_t owner = e->node < SIM_ORIGINS ? sim_nodes[e->node].identity.instance : 0;
+    memcpy(body + sizeof key, &owner, sizeof owner);
     must(publisher_push(e->publisher, 9, e->timestamp_ms, slice_of(body, sizeof body)) == 0);
     publisher_flush(e->publisher);
 }
@@ -186,7 +188,6 @@ void sim_encoder_publish(int encoder, int node, int stream)
     if (e->publisher != NULL || !n->alive)
         return;
     int before = sim_enter(node);
-    e->index = encoder;
     e->node = node;
     e->stream = stream;
     e->silent = false;
@@ -267,7 +268,10 @@ void sim_node_start(int index)
     n->ingest = ingest_new(&n->workers, n->hub, n->cluster);
     n->relay = relay_server_new(&(struct relay_options){.hub = n->hub, .identity = &n->identity});
     n->yield = (struct yield){n->ingest, n->relay, &n->client};
+    n->carried = (struct carried_server){n->ingest, n->relay};
     ingest_set_asker(n->ingest, yield_ask, &n->yield);
+    if (index >= SIM_ORIGINS)
+        ingest_carry(n->ingest, &n->client);
     n->resolve = resolver_new(&(struct resolver_options){
         .workers = &n->workers, .hub = n->hub, .cluster = n->cluster, .client = &n->client});
     struct hub_hooks hooks;
@@ -275,6 +279,7 @@ void sim_node_start(int index)
     hub_set_hooks(n->hub, &hooks);
     relay_server_routes(n->relay, n->routes);
     yield_routes(&n->yield, n->routes + RELAY_ROUTES);
+    carried_routes(&n->carried, n->routes + RELAY_ROUTES + YIELD_ROUTES);
     sim_links_serve(index, n->routes, SIM_ROUTES, n->workers.workers);
     n->alive = true;
     for (int i = 0; i < SIM_STREAMS; i++)

@@ -2,15 +2,15 @@
 #define SLUICE_TESTS_SIM_SIM_NODE_H
 
 #include "edge/resolve.h"
+#include "origin/carried.h"
 #include "origin/publisher.h"
 #include "origin/relay_server.h"
 #include "origin/yield.h"
 #include "sim.h"
 
 /* A node as node.c builds one, without ports: ingest, relay, resolver, cluster around a hub. */
-#define SIM_STREAMS   3
-#define SIM_ROUTES    (RELAY_ROUTES + YIELD_ROUTES)
-#define SIM_LIVES_MAX UINT32_MAX
+#define SIM_STREAMS 3
+#define SIM_ROUTES  (RELAY_ROUTES + YIELD_ROUTES + CARRIED_ROUTES)
 
 extern const char *const sim_stream_names[SIM_STREAMS];
 
@@ -38,6 +38,7 @@ struct sim_node {
     struct ingest *ingest;
     struct relay_server *relay;
     struct yield yield;
+    struct carried_server carried;
     struct resolver *resolve;
     struct http_route routes[SIM_ROUTES];
     struct sim_viewer viewers[SIM_STREAMS];
@@ -48,15 +49,13 @@ extern struct sim_node sim_nodes[SIM_NODES];
 void sim_node_start(int index);
 /* Its process is gone; the other nodes find out. */
 void sim_node_kill(int index);
-/* A publisher is told before its node goes: see encoders. */
 void sim_viewer_join(int node, int stream);
 void sim_viewer_leave(int node, int stream);
 
-/* A publisher of a stream at some node, or nowhere. */
+/* A publisher of a stream at some node (an edge carries it on), or nowhere. */
 #define SIM_ENCODERS 5
 struct sim_encoder {
-    int index, stream, node;
-    uint32_t life;
+    int stream, node;
     bool accepted;
     struct publisher *publisher; /* NULL: nowhere */
     struct sim_event *tick;

@@ -3,9 +3,10 @@
  * freeze, Redis dies, forgets, falls back and stalls, links are cut and events lost.  Viewers check
  * every frame; after every calm the directory, the origins and all viewers must agree.
  *
- *     ownership_sim [--steps N] [--seed S] [--trace]
+ *     ownership_sim [--steps N] [--seed S] [--backend redis|multicast|static|both] [--tiers]
+ * [--trace]
  *
- * The same seed is the same run.
+ * The same words are the same run.
  */
 #include "sim_node.h"
 
@@ -28,6 +29,8 @@ static struct {
     uint64_t calms, owned, kills, freezes, redis_faults;
 } run;
 
+static const char *const backends[] = {"redis", "multicast", "static", "both"};
+
 void sim_violation(const char *format, ...)
 {
     va_list ap;
@@ -35,8 +38,10 @@ void sim_violation(const char *format, ...)
     fprintf(stderr, "VIOLATION seed=%" PRIu64 " step=%" PRIu64 " time=%.6f: ", run.seed, run.step,
             (double)sim_now_us() / 1e6);
     vfprintf(stderr, format, ap);
-    fprintf(stderr, "\nreplay: ownership_sim --seed %" PRIu64 " --steps %" PRIu64 " --trace\n",
-            run.seed, run.step + 1);
+    fprintf(
+        stderr,
+        "\nreplay: ownership_sim --backend %s%s --seed %" PRIu64 " --steps %" PRIu64 " --trace\n",
+        backends[sim_cluster.backend], sim_cluster.tiers ? " --tiers" : "", run.seed, run.step + 1);
     va_end(ap);
     exit(1);
 }
@@ -151,6 +156,7 @@ static void lose_events(void)
 {
     static const int percents[] = {0, 0, 30, 100};
     sim_redis_lose_events(percents[sim_random(4)]);
+    sim_udp_lose(percents[sim_random(4)] / 2);
 }
 
 static const struct {
@@ -208,6 +214,7 @@ static void heal_all(void)
     mend_redis();
     sim_redis_fault(SIM_REDIS_LATER);
     sim_redis_lose_events(0);
+    sim_udp_lose(0);
 }
 
 struct holder {
@@ -285,7 +292,8 @@ static void calm(void)
         struct holder h = find_holder(s);
         if (h.count > 1)
             sim_violation("%s: %d nodes have it", sim_stream_names[s], h.count);
-        check_record(s, &h);
+        if (sim_cluster.backend == SIM_BY_REDIS || sim_cluster.backend == SIM_BY_REDIS_AND_PEERS)
+            check_record(s, &h);
         check_viewers(s, &h);
         run.owned += h.count == 1;
     }
@@ -313,14 +321,27 @@ static void end(void)
         sim_violation("%" PRId64 " frames are left", frames_alive());
 }
 
+static _Noreturn void usage(void)
+{
+    fprintf(stderr, "usage: ownership_sim [--steps N] [--seed S] "
+                    "[--backend redis|multicast|static|both] [--tiers] [--trace]\n");
+    exit(64);
+}
+
 static uint64_t number(const char *text)
 {
     uint64_t n;
-    if (text == NULL || slice_u64(slice_text(text), UINT64_MAX, &n) < 0) {
-        fprintf(stderr, "usage: ownership_sim [--steps N] [--seed S] [--trace]\n");
-        exit(64);
-    }
+    if (text == NULL || slice_u64(slice_text(text), UINT64_MAX, &n) < 0)
+        usage();
     return n;
+}
+
+static enum sim_backend backend_of(const char *text)
+{
+    for (size_t i = 0; text != NULL && i < sizeof backends / sizeof backends[0]; i++)
+        if (strcmp(text, backends[i]) == 0)
+            return (enum sim_backend)i;
+    usage();
 }
 
 int main(int argc, char **argv)
@@ -333,10 +354,14 @@ int main(int argc, char **argv)
             steps = number(argv[++i]);
         else if (strcmp(argv[i], "--seed") == 0)
             run.seed = number(argv[++i]);
+        else if (strcmp(argv[i], "--backend") == 0)
+            sim_cluster.backend = backend_of(argv[++i]);
+        else if (strcmp(argv[i], "--tiers") == 0)
+            sim_cluster.tiers = true;
         else if (strcmp(argv[i], "--trace") == 0)
             trace = true;
         else
-            number(NULL);
+            usage();
     }
     log_setup(trace ? LOG_DEBUG : LOG_ERROR, false);
     prepare(run.seed);
@@ -349,10 +374,11 @@ int main(int argc, char **argv)
             calm();
     }
     end();
-    printf("seed=%" PRIu64 " steps=%" PRIu64 " events=%" PRIu64 " hours=%.1f calms=%" PRIu64
-           " owned=%" PRIu64 " kills=%" PRIu64 " freezes=%" PRIu64 " redis_faults=%" PRIu64
-           " violations=0\n",
-           run.seed, steps, sim_events_run(), (double)sim_now_us() / 3.6e9, run.calms, run.owned,
-           run.kills, run.freezes, run.redis_faults);
+    printf("backend=%s tiers=%d seed=%" PRIu64 " steps=%" PRIu64 " events=%" PRIu64
+           " hours=%.1f calms=%" PRIu64 " owned=%" PRIu64 " kills=%" PRIu64 " freezes=%" PRIu64
+           " redis_faults=%" PRIu64 " violations=0\n",
+           backends[sim_cluster.backend], sim_cluster.tiers, run.seed, steps, sim_events_run(),
+           (double)sim_now_us() / 3.6e9, run.calms, run.owned, run.kills, run.freezes,
+           run.redis_faults);
     return 0;
 }

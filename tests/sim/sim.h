@@ -105,6 +105,10 @@ void sim_store_run(struct sim_store *s, int64_t unix_us, const struct slice *wor
 bool sim_store_field(struct sim_store *s, int64_t unix_us, const char *key, const char *field,
                      char *out, size_t room);
 
+/* --- datagrams (sim_udp.c) --- */
+
+void sim_udp_lose(int percent);
+
 /* --- calls between nodes (sim_links.c) --- */
 
 struct http_route;

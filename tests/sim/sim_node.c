@@ -15,6 +15,7 @@
 #define ENCODER_FRAME_US 200000
 
 const char *const sim_stream_names[SIM_STREAMS] = {"live/a", "live/b", "live/c"};
+struct sim_cluster sim_cluster;
 struct sim_node sim_nodes[SIM_NODES];
 struct sim_encoder sim_encoders[SIM_ENCODERS];
 
@@ -224,21 +225,28 @@ void sim_encoders_drop_node(int node)
 
 static void configure(struct sim_node *n)
 {
-    char text[512], error[CONFIG_ERROR_MAX];
+    static const char *const backends[] = {"redis", "multicast", "static", "redis"};
+    char text[1024], peers[128] = "", error[CONFIG_ERROR_MAX];
+    /* Each names two others; what one knows spreads. */
+    if (sim_cluster.backend == SIM_BY_PEERS || sim_cluster.backend == SIM_BY_REDIS_AND_PEERS)
+        snprintf(peers, sizeof peers, ", static: {peers: ['10.0.0.%d:7946', '10.0.0.%d:7946']}",
+                 (n->index + 1) % SIM_NODES + 1, (n->index + 2) % SIM_NODES + 1);
     int len = snprintf(text, sizeof text,
-                       "node: {id: %s, role: %s}\n"
-                       "cluster: {backend: redis, secret: 0123456789abcdef}\n"
+                       "node: {id: %s, role: %s, zone: %s}\n"
+                       "cluster: {backend: %s, secret: 0123456789abcdef, tiers: %s%s}\n"
                        "stream: {idle_pull_ms: 2000, lost_ms: 4000, linger_ms: 500, "
                        "memory_bytes: 1000000000}\n"
                        "viewer: {hold_ms: 12000}\n",
-                       n->id, n->index < SIM_ORIGINS ? "node" : "edge");
+                       n->id, n->index < SIM_ORIGINS ? "node" : "edge", n->index < 2 ? "a" : "b",
+                       backends[sim_cluster.backend], sim_cluster.tiers ? "true" : "false", peers);
     if (config_parse(&n->config, "sim", text, (size_t)len, error) < 0)
         panic("%s", error);
 }
 
 static void open_cluster(struct sim_node *n)
 {
-    struct cluster_self self = {.instance = n->identity.instance, .since_us = clock_wall_us()};
+    struct cluster_self self = {
+        .instance = n->identity.instance, .since_us = clock_wall_us(), .client = &n->client};
     const struct cluster_events events = {
         .on_owner = on_owner, .on_fenced = on_fenced, .on_fatal = on_fatal};
     char error[CONFIG_ERROR_MAX];
@@ -280,6 +288,7 @@ void sim_node_start(int index)
     relay_server_routes(n->relay, n->routes);
     yield_routes(&n->yield, n->routes + RELAY_ROUTES);
     carried_routes(&n->carried, n->routes + RELAY_ROUTES + YIELD_ROUTES);
+    cluster_serve_routes(n->cluster, n->routes + RELAY_ROUTES + YIELD_ROUTES + CARRIED_ROUTES);
     sim_links_serve(index, n->routes, SIM_ROUTES, n->workers.workers);
     n->alive = true;
     for (int i = 0; i < SIM_STREAMS; i++)

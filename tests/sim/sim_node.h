@@ -10,7 +10,7 @@
 
 /* A node as node.c builds one, without ports: ingest, relay, resolver, cluster around a hub. */
 #define SIM_STREAMS 3
-#define SIM_ROUTES  (RELAY_ROUTES + YIELD_ROUTES + CARRIED_ROUTES)
+#define SIM_ROUTES  (RELAY_ROUTES + YIELD_ROUTES + CARRIED_ROUTES + CLUSTER_ROUTES)
 
 extern const char *const sim_stream_names[SIM_STREAMS];
 
@@ -43,6 +43,14 @@ struct sim_node {
     struct http_route routes[SIM_ROUTES];
     struct sim_viewer viewers[SIM_STREAMS];
 };
+
+/* How nodes find each other; before the first of them starts. */
+enum sim_backend { SIM_BY_REDIS, SIM_BY_MULTICAST, SIM_BY_PEERS, SIM_BY_REDIS_AND_PEERS };
+struct sim_cluster {
+    enum sim_backend backend;
+    bool tiers; /* two zones; edges feed each other */
+};
+extern struct sim_cluster sim_cluster;
 
 extern struct sim_node sim_nodes[SIM_NODES];
 

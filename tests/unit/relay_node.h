@@ -13,8 +13,9 @@
  * Nodes of a cluster in one process: each has a hub of its own and serves relay requests on
  * loopback; all share the one worker, whose loop the test turns.
  */
-#define RELAY_SECRET "0123456789abcdef"
-#define RELAY_STREAM "live/cam"
+#define RELAY_SECRET    "0123456789abcdef"
+#define RELAY_STREAM    "live/cam"
+#define RELAY_NODE_MORE 1 /* routes that a test may add */
 
 struct relay_node {
     struct net_fixture *f;
@@ -24,7 +25,8 @@ struct relay_node {
     struct relay_guard *guard;
     struct relay_server *relay;
     struct http_server *http;
-    struct http_route routes[RELAY_ROUTES];
+    struct http_route routes[RELAY_ROUTES + RELAY_NODE_MORE];
+    size_t more; /* routes behind the relay's */
     struct listener_set *listen;
     char address[NET_ADDRESS_TEXT_MAX]; /* kept when it is closed and opened again */
     struct feed *feed;                  /* of RELAY_STREAM, held, when something is published */
@@ -46,7 +48,7 @@ static inline void relay_config(struct config *c)
 static inline void node_listen(struct relay_node *n)
 {
     const struct http_server_options http = {
-        .name = "cluster", .routes = n->routes, .route_count = RELAY_ROUTES};
+        .name = "cluster", .routes = n->routes, .route_count = RELAY_ROUTES + n->more};
     relay_server_routes(n->relay, n->routes);
     n->http = http_server_new(&http);
     const struct listener_options listen = {.name = "cluster",

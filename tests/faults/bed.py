@@ -107,7 +107,7 @@ class Node(integration.Node):
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
             try:
-                self.wait_exit(15)
+                self.wait_exit(int(self.settings.get("node.drain_s", 5)) + 10)
             except AssertionError as e:
                 self.kill()
                 return [str(e)]

@@ -5,7 +5,9 @@ enter() moves this process into network, mount and process namespaces of its own
 lab can be seen from outside or outlive it: the kernel ends every process and frees every namespace in it
 when this process is gone, however it ended.
 """
+import contextlib
 import ctypes
+import glob
 import os
 import shutil
 import signal
@@ -14,6 +16,7 @@ import subprocess
 import sys
 
 INSIDE = "SLUICE_FAULTS_INSIDE"
+OUTSIDE = "SLUICE_FAULTS_OUTSIDE"  # our process' number outside
 NET = "10.77.0"
 CLONE_NEWNET = 0x40000000
 NEEDED = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "ss": "iproute2",
@@ -42,8 +45,9 @@ def enter():
     if allowed.returncode != 0:
         fail("no right to make namespaces (CAP_SYS_ADMIN; as another user than root: unprivileged user "
              f"namespaces, sysctl kernel.unprivileged_userns_clone): {allowed.stderr.strip()}")
+    Quota.sweep()
     # In its namespace the program is process 1.
-    inside = subprocess.Popen([*words, sys.executable, *sys.argv], env={**os.environ, INSIDE: "1"})
+    inside = subprocess.Popen([*words, sys.executable, *sys.argv], env={**os.environ, INSIDE: "1", OUTSIDE: str(os.getpid())})
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: inside.kill())
     sys.exit(inside.wait() & 0xff)
@@ -55,6 +59,63 @@ def sh(*words, check=True, input=None):
     if check and done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
     return done.stdout
+
+
+class Quota:
+    """At most a share of one processor for some processes, by cgroup v1 or v2 where this user may make one."""
+
+    V1, V2 = "/sys/fs/cgroup/cpu", "/sys/fs/cgroup"
+    PERIOD_US = 100000
+
+    def __init__(self, pids, percent):
+        self.pids, self.quota_us = pids, self.PERIOD_US * percent // 100
+        self.path = self.kind = None
+
+    @classmethod
+    def root(cls):
+        if os.path.exists(f"{cls.V1}/cpu.cfs_quota_us") and os.access(cls.V1, os.W_OK):
+            return cls.V1, "v1"
+        if os.path.exists(f"{cls.V2}/cgroup.subtree_control") and os.access(cls.V2, os.W_OK):
+            return cls.V2, "v2"
+        return None, "none"
+
+    @classmethod
+    def sweep(cls):
+        """Takes away what a run that was killed left behind; namespaces cannot do that."""
+        for path in glob.glob(f"{cls.root()[0]}/sluice-faults-*"):
+            if not os.path.exists(f"/proc/{path.rsplit('-', 1)[1]}"):
+                os.rmdir(path)
+
+    def __enter__(self):
+        root, self.kind = self.root()
+        if root is None:
+            return self
+        self.path = f"{root}/sluice-faults-{os.environ[OUTSIDE]}"
+        try:
+            os.makedirs(self.path, exist_ok=True)
+            if self.kind == "v1":
+                self._write("cpu.cfs_period_us", self.PERIOD_US)
+                self._write("cpu.cfs_quota_us", self.quota_us)
+            else:
+                self._write("cpu.max", f"{self.quota_us} {self.PERIOD_US}")
+            for pid in self.pids:
+                self._write("cgroup.procs", pid)
+        except OSError as e:
+            self.kind = f"none({e.strerror})"
+        return self
+
+    def _write(self, name, value):
+        with open(f"{self.path}/{name}", "w", encoding="ascii") as f:
+            f.write(str(value))
+
+    def __exit__(self, *error):
+        if self.path is None or not os.path.isdir(self.path):
+            return
+        for pid in self.pids:
+            with contextlib.suppress(OSError), open(f"{os.path.dirname(self.path)}/cgroup.procs", "w", encoding="ascii") as f:
+                f.write(str(pid))
+        with contextlib.suppress(OSError):
+            os.rmdir(self.path)
 
 
 class Host:

@@ -28,7 +28,8 @@ class Tool:
     def __init__(self, binary, host, words):
         self.host = host
         command = [*host.prefix, str(binary), *map(str, words)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)
         self.pid = self.process.pid
         self.events = {}
         self.box = Box()

@@ -54,14 +54,16 @@ def main():
     lab.enter()
     import bed
     import row
-    import rows_origin  # noqa: F401, registers its rows
+    import rows_node  # noqa: F401, registers its rows
+    import rows_origin  # noqa: F401
     import rows_publisher  # noqa: F401
     import rows_redis  # noqa: F401
     import rows_viewer  # noqa: F401
     if args.seed is None:
         args.seed = random.SystemRandom().randrange(1 << 31)
-    wanted = args.rows or [n for n in map(str, row.rows) if n != "chaos" and (not args.quick or n in QUICK)]
-    known = {str(n): r for n, r in row.rows.items()}
+    known = {str(n): row.rows[n] for n in sorted(row.rows, key=str)}
+    numbers = [str(n) for n in sorted(n for n in row.rows if n != "chaos")]
+    wanted = args.rows or [n for n in numbers if not args.quick or n in QUICK]
     for number in wanted:
         if number not in known:
             lab.fail(f"no such row: {number} (there are {' '.join(known)})")

@@ -54,6 +54,7 @@ def main():
     lab.enter()
     import bed
     import row
+    import chaos  # noqa: F401, registers itself
     import rows_node  # noqa: F401, registers its rows
     import rows_origin  # noqa: F401
     import rows_publisher  # noqa: F401

@@ -105,6 +105,8 @@ void io_set_handler(struct io *io, io_handler *handler, void *owner);
 /* Unread bytes; they stay until io_consume(). */
 struct slice io_data(const struct io *io);
 void io_consume(struct io *io, size_t len);
+/* What is unread is shown again at the end of this turn, or of the next when that has come. */
+void io_show_again(struct io *io);
 /* While paused nothing is read from the socket, so the peer is slowed down by TCP (and its closing
  * is not seen either).  After io_resume() unread bytes are dispatched again, at the end of this
  * turn. */

@@ -73,7 +73,5 @@ void io_read_turn(struct io *io);
 void io_on_readable(evutil_socket_t fd, short what, void *arg);
 /* Shows bytes to the owner.  `kept` are those of in, else what is left is copied there. */
 bool io_show(struct io *io, struct slice bytes, bool kept);
-/* Unread bytes are shown (again) at the end of this turn. */
-void io_show_again(struct io *io);
 
 #endif

@@ -223,7 +223,13 @@ static void acknowledge(struct rtmp_session *s)
 size_t rtmp_session_feed(struct rtmp_session *s, struct slice bytes)
 {
     size_t used = 0;
+    int left = RTMP_TURN_CHUNKS;
+    s->has_more = false;
     while (!s->closing && !s->paused && used < bytes.len) {
+        if (left-- == 0) {
+            s->has_more = true;
+            break;
+        }
         ssize_t n = take(s, slice_of(bytes.p + used, bytes.len - used));
         if (n < 0)
             rtmp_session_fail(s, (int)n);
@@ -283,6 +289,8 @@ static void on_io(struct io *io, enum io_event ev, void *owner)
     switch (ev) {
     case IO_DATA:
         io_consume(io, rtmp_session_feed(s, io_data(io)));
+        if (s->has_more)
+            io_show_again(io);
         break;
     case IO_DRAINED:
         on_drained(s);

@@ -26,6 +26,7 @@
 #define RTMP_MEDIA_MAX   (4 * 1024 * 1024 + 1024) /* bytes of a message of a publisher */
 #define RTMP_HELD_MAX    (16 * 1024) /* bytes of answers that wait for the end of a message */
 #define RTMP_LINGER_MS   2000        /* for last words to go out */
+#define RTMP_TURN_CHUNKS 2048        /* of one connection, then others have their turn */
 
 /* Where the conversation stands; bits, so that a table can say where something is legal. */
 enum rtmp_phase {
@@ -74,6 +75,7 @@ struct rtmp_session {
     bool ended;         /* a stream ended cleanly on this connection, with `ended_why` */
     bool mid_message;   /* the handler's bytes stop inside a message */
     bool asked;         /* to connect again */
+    bool has_more;      /* the turn was over before what was read */
     bool paused;
     bool closing;
 };
@@ -83,8 +85,8 @@ struct rtmp_session {
 struct rtmp_session *rtmp_session_new(struct rtmp_server *server, struct worker *w, struct io *io);
 /* At once, with everything that would have happened at the end of the turn. */
 void rtmp_session_free(struct rtmp_session **sp);
-/* Takes bytes of the client; how many were understood.  The rest is to be given again, with more or
- * when reading is resumed. */
+/* Takes bytes of the client, RTMP_TURN_CHUNKS at most; how many were understood.  The rest is to be
+ * given again: at once when has_more is set, else with more or when reading is resumed. */
 size_t rtmp_session_feed(struct rtmp_session *s, struct slice bytes);
 /* Step one of closing; step two is the reaper, at the end of the turn.  linger_ms > 0: what is
  * queued goes out first. */

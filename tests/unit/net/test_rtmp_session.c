@@ -364,6 +364,32 @@ static void the_app_gives_a_query_when_the_stream_has_none(void **state)
     assert_string_equal(p->fake.told.text, "open live/cam ?token=app caps=0\n");
 }
 
+/* A flood of the smallest messages there are: what one turn of the loop takes of it is bounded. */
+static void a_flood_takes_turns(void **state)
+{
+    enum { FLOOD = 5 * RTMP_TURN_CHUNKS };
+    static uint8_t bytes[2 * FLOOD + 64];
+    struct rtmp_pair *p = *state;
+    struct wr w = wr_init(bytes, sizeof bytes);
+    struct rtmp_message m = {
+        .type = RTMP_AUDIO, .csid = 4, .sid = 1, .body = slice_of((const uint8_t *)"a", 1)};
+    rtmp_chunk_write(&w, &m, CLIENT_CHUNK);
+    for (int i = 1; i < FLOOD; i++) {
+        wr_u8(&w, 0xc4); /* the same again */
+        wr_u8(&w, 'a');
+    }
+    client_hello(&p->client);
+    CLIENT_SEND(&p->client, {3, 0, "connect", 1, "olive"}, {3, 0, "createStream", 2, "n"},
+                {3, 1, "publish", 3, "n scam"});
+    CLIENT_UNTIL(&p->client, client_has(&p->client, "Publish.Start"));
+    send_all(p->client.fd, bytes, wr_len(&w));
+    for (int before = 0; p->fake.media < FLOOD; before = p->fake.media) {
+        event_base_loop(p->f.w->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        /* A read, and once more at the end of its turn. */
+        assert_true(p->fake.media - before <= 2 * RTMP_TURN_CHUNKS);
+    }
+}
+
 static void write_enhanced_connect(struct wr *w, uint32_t caps)
 {
     amf0_write_text(w, "connect");
@@ -578,6 +604,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_long_query_is_refused, pair_setup, pair_teardown),
         cmocka_unit_test_setup_teardown(the_app_gives_a_query_when_the_stream_has_none, pair_setup,
                                         pair_teardown),
+        cmocka_unit_test_setup_teardown(a_flood_takes_turns, pair_setup, pair_teardown),
         cmocka_unit_test_setup_teardown(enhanced_clients_are_recognised, pair_setup, pair_teardown),
         cmocka_unit_test_setup_teardown(who_can_is_asked_to_connect_again, pair_setup,
                                         pair_teardown),

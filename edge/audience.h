@@ -60,8 +60,8 @@ struct viewer {
     bool started, blocked, paused, ending;
 };
 
-/* Joins; answers come through ops, never from inside this call.  0, or ERR_TOO_MANY (viewer.max),
- * ERR_CLOSED (draining). */
+/* Joins; answers come through ops, never from inside this call.  0, or ERR_TOO_MANY (viewer.max,
+ * limits.loop_lag_ms), ERR_CLOSED (draining). */
 int viewer_join(struct edge *e, struct worker *w, const char *name, enum wire_kind kind,
                 struct viewer *v);
 /* Leaves without a call of on_end; harmless when it has left. */

@@ -18,7 +18,7 @@ enum close_reason player_refusal(int err)
 const char *player_refusal_text(int err)
 {
     return err == ERR_CLOSED ? "this node is going out of service"
-                             : "this node has as many players as it may have";
+                             : "this node has as many players as it can serve";
 }
 
 int player_buffer_bytes(int64_t bitrate_bps)

@@ -206,6 +206,13 @@ void viewer_finish(struct viewer *v, enum close_reason why)
     viewer_pump(v);
 }
 
+/* Another viewer would cost all those that are there. */
+static bool is_late(const struct worker *w)
+{
+    int64_t limit_ms = w->config->limits.loop_lag_ms;
+    return limit_ms > 0 && w->lag_us > limit_ms * 1000;
+}
+
 int viewer_join(struct edge *e, struct worker *w, const char *name, enum wire_kind kind,
                 struct viewer *v)
 {
@@ -213,6 +220,10 @@ int viewer_join(struct edge *e, struct worker *w, const char *name, enum wire_ki
     int64_t max = w->config->viewer.max;
     if (local->draining)
         return ERR_CLOSED;
+    if (is_late(w)) {
+        METRIC_INC(w->metrics.viewers_shed_total);
+        return ERR_TOO_MANY;
+    }
     if (atomic_fetch_add_explicit(&e->viewers, 1, memory_order_relaxed) >= max && max > 0) {
         atomic_fetch_sub_explicit(&e->viewers, 1, memory_order_relaxed);
         return ERR_TOO_MANY;

@@ -59,6 +59,7 @@ void claim_free(struct claim **clp)
     struct claim *cl = *clp;
     *clp = NULL;
     must(cl->owner == NULL && list_empty(&cl->waiting));
+    claim_drop_kept(cl);
     map_take(cl->table->by_name, cl->name);
     timer_fini(&cl->watch);
     timer_fini(&cl->retry);
@@ -132,6 +133,7 @@ void claim_end(struct claim *cl, const struct claim_end *end)
 {
     must(cl->state != CLAIM_NONE);
     uint64_t epoch = cl->epoch;
+    claim_drop_kept(cl);
     end_owner(cl, end->why);
     timer_stop(&cl->watch);
     set_state(cl, CLAIM_NONE);
@@ -192,6 +194,7 @@ void claim_take(struct claim *cl, struct contender *c, uint64_t epoch)
     }
     if (!take_name(cl, epoch))
         return;
+    claim_drop_kept(cl);
     end_owner(cl, CLOSE_NAME_TAKEN);
     cl->epoch = epoch;
     if (c == NULL) {
@@ -219,7 +222,7 @@ static void note_media(struct claim *cl)
     timer_set_ms(&cl->watch, cl->table->worker->config->stream.publisher_timeout_ms);
 }
 
-static void append_frames(struct claim *cl, struct frame **frames, size_t count)
+void claim_append(struct claim *cl, struct frame **frames, size_t count)
 {
     if (cl->state == CLAIM_OPEN) {
         feed_open_run(cl->feed, cl->epoch, 1, clock_wall_us(), NULL);
@@ -246,7 +249,8 @@ void contender_frames(struct contender *c, struct frame **frames, size_t count)
 {
     struct claim *cl = c->claim;
     if (cl != NULL && cl->owner == c && count > 0) {
-        append_frames(cl, frames, count);
+        if (!cl->table->checking || !claim_keep_frames(cl, frames, count))
+            claim_append(cl, frames, count);
         return;
     }
     for (size_t i = 0; i < count; i++)
@@ -262,6 +266,14 @@ void contender_forget(struct contender *c)
         claim_part(c);
 }
 
+void claim_left(struct claim *cl, bool clean)
+{
+    if (clean)
+        claim_end(cl, &(struct claim_end){CLOSE_UNPUBLISHED, "unpublished", true});
+    else
+        lose(cl);
+}
+
 void contender_leave(struct contender *c, bool clean)
 {
     struct claim *cl = c->claim;
@@ -270,10 +282,10 @@ void contender_leave(struct contender *c, bool clean)
         return;
     bool owned = cl->owner == c;
     claim_part(c);
-    if (owned && clean)
-        claim_end(cl, &(struct claim_end){CLOSE_UNPUBLISHED, "unpublished", true});
+    if (owned && cl->table->checking)
+        claim_keep_leave(cl, clean);
     else if (owned)
-        lose(cl);
+        claim_left(cl, clean);
     claim_settle(cl);
 }
 
@@ -308,6 +320,10 @@ static void watch_owner(struct claim *cl)
 static void on_watch(void *arg)
 {
     struct claim *cl = OBJ_CAST(struct claim, arg, CLAIM_MAGIC);
+    if (cl->table->checking) {
+        timer_set_ms(&cl->watch, CLUSTER_REVALIDATE_MS);
+        return;
+    }
     switch (cl->state) {
     case CLAIM_NONE:
         break;

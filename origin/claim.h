@@ -22,8 +22,14 @@
  * Publishers that may not have the name at once wait for it together, at most CLAIM_HOLD_MS each.
  * The one that has it feeds on until the cluster has granted it to the newcomer.
  *
+ * A worker that stood still may have lost its names meanwhile.  It asks the cluster before anything
+ * else: until the answer is there (CLUSTER_REVALIDATE_MS at most) what publishers send is kept and
+ * nobody is given a name.
+ *
  * Everything runs on the home worker.
  */
+#define CLAIM_KEPT_BYTES_MAX                                                                       \
+    (32 * 1024 * 1024)             /* of one publisher; with more the answer is not waited for */
 #define CLAIM_HOLD_MS        2000  /* how long a publisher waits for a name that is taken */
 #define CLAIM_RETRY_MS       250   /* between two looks at whether it is still taken */
 #define CLAIM_FIRST_MEDIA_MS 10000 /* from the grant to the first media */
@@ -83,7 +89,9 @@ struct claims {
     struct list contenders; /* from claims_enter() to contender_leave() */
     struct list drains;     /* struct claims_drained, waiting */
     struct timer grace;     /* of a drain: publishers that are still there are ended */
+    struct worker_gap_watch gap;
     bool draining;
+    bool checking; /* we stood still: the cluster is asked whether the claims are still ours */
 };
 void claims_init(struct claims *t, struct worker *w, struct hub *hub, struct cluster *cluster);
 /* After the workers have stopped; must(): no contenders and no drains. */

@@ -65,6 +65,8 @@ enum judgement {
 
 static enum judgement judge(const struct claim *cl, const struct contender *c, int64_t now_us)
 {
+    if (cl->table->checking)
+        return MUST_WAIT;
     switch (cl->state) {
     case CLAIM_NONE:
         return MAY_ASK;

@@ -29,8 +29,27 @@ struct claim {
     struct contender *asking; /* … for this one, or NULL: it has left since */
     bool asked_gone;          /* … with the word that nobody has to be displaced */
     struct timer retry;
-    uint32_t pending; /* answers that are to come from the cluster */
+    uint32_t pending;        /* answers that are to come from the cluster */
+    struct claim_kept *kept; /* while it is not known whether the name is still ours; or NULL */
 };
+
+/* claim_kept.c: what publishers of a table that is `checking` send and say. */
+
+/* Takes over the frames; false, with all that was kept appended, when it is too much. */
+bool claim_keep_frames(struct claim *cl, struct frame **frames, size_t count);
+/* The owner has left (and was parted from the claim). */
+void claim_keep_leave(struct claim *cl, bool clean);
+/* The name is ours: what was kept happens now. */
+void claim_replay_kept(struct claim *cl);
+/* It is not, or not by the one who sent this. */
+void claim_drop_kept(struct claim *cl);
+/* The gap watch of a table. */
+void claims_after_gap(void *claims);
+
+/* Appends to the claim's run, which is opened when needed; takes over the references. */
+void claim_append(struct claim *cl, struct frame **frames, size_t count);
+/* The owner has left. */
+void claim_left(struct claim *cl, bool clean);
 
 /* Where a claim is looked at again after any change: lets the waiting ones ask, and frees it when
  * nothing is left.  Always the last use of the claim. */

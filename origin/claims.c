@@ -12,6 +12,7 @@ void claims_init(struct claims *t, struct worker *w, struct hub *hub, struct clu
     *t = (struct claims){.worker = w, .hub = hub, .cluster = cluster, .by_name = map_new()};
     list_init(&t->contenders);
     list_init(&t->drains);
+    worker_watch_gaps(w, &t->gap, claims_after_gap, t);
     timer_init(&t->grace, w, "claims.grace", on_grace_over, t);
 }
 
@@ -27,6 +28,7 @@ void claims_fini(struct claims *t)
     map_each(t->by_name, free_claim, NULL);
     map_free(&t->by_name);
     timer_fini(&t->grace);
+    worker_unwatch_gaps(t->worker, &t->gap);
 }
 
 static struct claim *find(const struct claims *t, const char *name)

@@ -123,6 +123,7 @@ int cluster_open(struct cluster **out, struct workers *g, const struct cluster_s
     known_init(&c->known);
     c->watched = map_new();
     cluster_held_init(c);
+    cluster_revalidate_init(c);
     int err = backend->open(c, &c->state, error);
     if (err < 0) {
         cluster_free(&c);
@@ -148,6 +149,7 @@ static void run_close(struct cluster_request *r)
     c->on_closed = r->done.plain;
     c->on_closed_arg = r->arg;
     cluster_request_free(&r);
+    cluster_backend_revalidated(c);
     c->backend->close(c->state, on_backend_closed, c);
 }
 
@@ -161,6 +163,7 @@ void cluster_close(struct cluster *c, void (*on_closed)(void *arg), void *arg)
 
 void cluster_stop(struct cluster *c)
 {
+    cluster_backend_revalidated(c);
     if (c->backend->stop != NULL)
         c->backend->stop(c->state);
 }
@@ -180,6 +183,7 @@ void cluster_free(struct cluster **cp)
     if (c->state != NULL)
         c->backend->free(&c->state);
     known_fini(&c->known);
+    timer_fini(&c->revalidate);
     cluster_held_fini(c);
     map_each(c->watched, free_watch, NULL);
     map_free(&c->watched);

@@ -146,6 +146,13 @@ void cluster_set_next(struct cluster *c, const char *name, uint64_t epoch, int64
 void cluster_release(struct cluster *c, const char *name, uint64_t epoch, const char *why,
                      struct worker *caller, void (*done)(void *arg), void *arg);
 
+/* After a time in which others may have taken us for dead: asks whether our claims are still ours.
+ * Those that are not are told by on_fenced before `done` comes, which is after
+ * CLUSTER_REVALIDATE_MS when the directory does not answer. */
+#define CLUSTER_REVALIDATE_MS 500
+void cluster_revalidate(struct cluster *c, struct worker *caller, void (*done)(void *arg),
+                        void *arg);
+
 typedef void cluster_lookup_done(const struct cluster_owner *owner, void *arg);
 /* Asks the directory, or, while it is away, answers with the last owner known (from_directory
  * false); never later than 2 s. */

@@ -27,6 +27,10 @@ struct cluster_backend {
                     struct cluster_request *r);
     /* A held claim was set lost or found again; numbering goes with the next renewal. */
     void (*claim_changed)(void *state, struct cluster_held *held);
+    /* Asks whether the held claims are still ours, tells of those that are not, and then calls
+     * cluster_backend_revalidated().  NULL: nobody can be asked; what was said meanwhile is
+     * heard. */
+    void (*revalidate)(void *state);
     void (*lookup)(void *state, const char *name, struct cluster_request *r);
     void (*watch)(void *state, const char *name, bool on);
     void (*nodes)(void *state, struct cluster_request *r);
@@ -97,6 +101,8 @@ void cluster_backend_news(struct cluster *c, const char *name, const struct clus
 /* The directory refused a renewal: `owner` has our stream. */
 void cluster_backend_fenced(struct cluster *c, struct cluster_held *held,
                             const struct cluster_owner *owner);
+/* The directory knows all our claims as ours, or has told of the others. */
+void cluster_backend_revalidated(struct cluster *c);
 void cluster_backend_request(struct cluster *c, const char *verb, const char *name);
 void cluster_backend_fatal(struct cluster *c, const char *text);
 void cluster_backend_set_up(struct cluster *c, bool up);

@@ -3,6 +3,7 @@
 
 #include "cluster/cluster_backend.h"
 #include "cluster/cluster_known.h"
+#include "core/timer.h"
 
 #include <stdatomic.h>
 
@@ -27,6 +28,8 @@ struct cluster {
     struct map *watched; /* name -> struct watch */
     struct map *held;    /* name -> struct cluster_held */
     struct list held_list;
+    struct list revalidations; /* requests that wait for the directory's word … */
+    struct timer revalidate;   /* … no longer than this */
 
     struct cluster_node *nodes; /* the last live nodes known */
     size_t node_count;
@@ -43,6 +46,8 @@ void cluster_hold(struct cluster *c, const struct cluster_claim *claim, uint64_t
 void cluster_unhold(struct cluster *c, struct cluster_held *held);
 void cluster_held_init(struct cluster *c);
 void cluster_held_fini(struct cluster *c);
+/* c->worker is set. */
+void cluster_revalidate_init(struct cluster *c);
 /* Ourselves as owner with this epoch. */
 void cluster_self_owner(const struct cluster *c, uint64_t epoch, bool lost,
                         struct cluster_owner *out);
@@ -54,6 +59,7 @@ void cluster_self_owner(const struct cluster *c, uint64_t epoch, bool lost,
 #define CLUSTER_WORD_MAX 32 /* a verb, a reason */
 struct cluster_request {
     struct message message;
+    struct list waiting; /* for what others wait for, too */
     struct cluster *cluster;
     struct worker *caller; /* NULL: nobody waits */
     void (*run)(struct cluster_request *r);

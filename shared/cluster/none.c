@@ -54,6 +54,12 @@ static void none_claim_changed(void *state, struct cluster_held *held)
 {
 }
 
+static void none_revalidate(void *state)
+{
+    struct none *n = state;
+    cluster_backend_revalidated(n->cluster);
+}
+
 static void none_lookup(void *state, const char *name, struct cluster_request *r)
 {
     struct none *n = state;
@@ -93,6 +99,7 @@ const struct cluster_backend cluster_backend_none = {
     .acquire = none_acquire,
     .release = none_release,
     .claim_changed = none_claim_changed,
+    .revalidate = none_revalidate,
     .lookup = none_lookup,
     .watch = none_watch,
     .nodes = none_nodes,

@@ -122,6 +122,7 @@ static void on_up(void *arg)
         redis_conn_move(r->sub, redis_conn_address(r->cmd));
     check_memory(r);
     redis_heartbeat(r);
+    redis_check_again(r);
     redis_resync(r);
 }
 
@@ -343,6 +344,7 @@ const struct cluster_backend cluster_backend_redis = {
     .acquire = redis_acquire,
     .release = redis_release,
     .claim_changed = redis_claim_changed,
+    .revalidate = redis_revalidate,
     .lookup = redis_lookup,
     .watch = redis_watch,
     .nodes = redis_nodes,

@@ -60,6 +60,9 @@ struct redis {
     struct timer heartbeat, renew;
     size_t renew_left; /* claims still to be sent in this round */
     int64_t renew_gap_us;
+    bool checking;        /* somebody waits for a look at all claims */
+    uint64_t check_round; /* the last one, … */
+    size_t checks_left;   /* … and its answers that are to come */
     bool draining, announced;
     int64_t nodes_read_us;
 
@@ -109,6 +112,9 @@ void redis_release_args(struct redis *r, const char *name, uint64_t epoch, int64
                         const char *why, struct redis_args *a);
 void redis_claim_changed(void *state, struct cluster_held *held);
 void redis_renew_all(struct redis *r);
+void redis_revalidate(void *state);
+/* The connection is back: what it took with it is asked again. */
+void redis_check_again(struct redis *r);
 void redis_on_renew_time(void *arg);
 
 /* redis_nodes.c */

@@ -73,6 +73,7 @@ void redis_release(void *state, const struct cluster_held *held, const char *why
 
 struct renewing {
     struct redis *redis;
+    uint64_t round; /* of the look at all claims that this is part of; 0: of none */
     size_t count;
     struct {
         char name[NAME_STREAM_MAX + 1];
@@ -136,6 +137,8 @@ static void renewed(struct redis *r, struct cluster_held *held, const redisReply
     held->registered = true;
 }
 
+static void checked(struct redis *r, uint64_t round);
+
 static void on_renewed(const redisReply *reply, void *arg)
 {
     struct renewing *q = arg;
@@ -150,14 +153,18 @@ static void on_renewed(const redisReply *reply, void *arg)
     }
     if (restored > 0)
         log_warn(r->log, "claim.restored count=%d", restored);
+    uint64_t round = q->round;
     free(q);
+    if (round != 0 && reply != NULL)
+        checked(r, round);
 }
 
-static void renew(struct redis *r, struct cluster_held *const *batch, size_t count)
+static void renew(struct redis *r, struct cluster_held *const *batch, size_t count, uint64_t round)
 {
     struct renewing *q = xcalloc(1, sizeof *q);
     struct redis_args a;
     q->redis = r;
+    q->round = round;
     q->count = count;
     renew_header(r, count, &a);
     for (size_t i = 0; i < count; i++) {
@@ -179,7 +186,7 @@ void redis_claim_changed(void *state, struct cluster_held *held)
 {
     struct redis *r = OBJ_CAST(struct redis, state, REDIS_MAGIC);
     redis_mesh_changed(r, held);
-    renew(r, &held, 1);
+    renew(r, &held, 1, 0);
 }
 
 void redis_on_renew_time(void *arg)
@@ -198,7 +205,7 @@ void redis_on_renew_time(void *arg)
     }
     if (count == 0 || !redis_conn_is_up(r->cmd))
         return;
-    renew(r, batch, count);
+    renew(r, batch, count, 0);
     if (r->renew_left > 0)
         timer_set_us(&r->renew, r->renew_gap_us);
 }
@@ -215,4 +222,45 @@ void redis_renew_all(struct redis *r)
     r->renew_gap_us = spread_ms * 1000 / (int64_t)batches;
     timer_stop(&r->renew);
     redis_on_renew_time(r);
+}
+
+/* --- all at once, for one who has to know --- */
+
+static void check(struct redis *r)
+{
+    const struct list *all = cluster_backend_held_list(r->cluster);
+    struct cluster_held *batch[REDIS_RENEW_BATCH], *held;
+    size_t count = 0;
+    r->check_round++;
+    r->checks_left = 0;
+    LIST_EACH (held, all, node) {
+        batch[count++] = held;
+        if (count < REDIS_RENEW_BATCH && held->node.next != all)
+            continue;
+        r->checks_left++;
+        renew(r, batch, count, r->check_round);
+        count = 0;
+    }
+}
+
+static void checked(struct redis *r, uint64_t round)
+{
+    if (round != r->check_round || --r->checks_left > 0)
+        return;
+    r->checking = false;
+    cluster_backend_revalidated(r->cluster);
+}
+
+void redis_check_again(struct redis *r)
+{
+    if (r->checking)
+        check(r);
+}
+
+void redis_revalidate(void *state)
+{
+    struct redis *r = OBJ_CAST(struct redis, state, REDIS_MAGIC);
+    r->checking = true;
+    if (redis_conn_is_up(r->cmd))
+        check(r);
 }

@@ -68,7 +68,7 @@ struct config {
         int64_t behind_ms, stalled_ms, hold_ms, max;
     } viewer;
     struct {
-        int64_t half_open_per_address, connections_per_address;
+        int64_t half_open_per_address, connections_per_address, loop_lag_ms;
         struct text_list trusted;
     } limits;
     struct {

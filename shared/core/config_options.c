@@ -130,6 +130,8 @@ const struct option config_options[] = {
                1000000, 0, "connections of one address that have not shown themselves; 0: off"),
     OPT_NUMBER(OPTION_INT, "limits.connections_per_address", limits.connections_per_address, "0", 0,
                1000000, 0, "connections of one address; 0: off"),
+    OPT_NUMBER(OPTION_INT, "limits.loop_lag_ms", limits.loop_lag_ms, "50", 0, 10000, OPTION_RELOAD,
+               "no new viewers on a worker whose handlers come later than this; 0: off"),
     OPT_LIST("limits.trusted", limits.trusted, 1024, check_prefix, OPTION_RELOAD,
              "addresses and prefixes (10.0.0.0/8) that are not counted, as loopback is not"),
 

@@ -34,7 +34,7 @@ _Static_assert(sizeof(uint64_t) == sizeof(int64_t), "counters and gauges share t
 /* Gauges of which a sum over the workers says nothing. */
 static bool takes_maximum(const char *name)
 {
-    static const char *const others[] = {"merge_ms", "load_percent", "redis_up"};
+    static const char *const others[] = {"merge_ms", "load_percent", "loop_lag_us", "redis_up"};
     size_t len = strlen(name);
     if (len > 4 && strcmp(name + len - 4, "_max") == 0)
         return true;

@@ -57,6 +57,8 @@
     X(http_requests_total, "HTTP requests answered")                                               \
     X(http_bad_requests_total, "HTTP requests refused as malformed")                               \
     X(loop_slow_total, "Handlers that ran longer than the limit")                                  \
+    X(loop_gaps_total, "Times that a worker stood still for more than two seconds")                \
+    X(viewers_shed_total, "Viewers refused because a worker's loop was late")                      \
     X(log_lines_suppressed_total, "Log lines held back by the rate limit")
 
 #define METRIC_GAUGES(X)                                                                           \
@@ -73,7 +75,8 @@
     X(gossip_streams, "Streams of other nodes, as datagrams have it")                              \
     X(clock_offset_ms_max, "Largest clock difference to another node that was learned")            \
     X(merge_ms, "Present merging of writes, milliseconds")                                         \
-    X(load_percent, "Share of the worker's time spent in handlers")
+    X(load_percent, "Share of the worker's time spent in handlers")                                \
+    X(loop_lag_us, "How late handlers came in the last seconds, 95th percentile, microseconds")
 
 struct metrics {
 #define X(name, help) uint64_t name;
@@ -93,7 +96,7 @@ struct metrics {
 #define METRIC_GET(field)    __atomic_load_n(&(field), __ATOMIC_RELAXED)
 
 /* Adds `from` (another thread's) to `sum`, field by field (maximum for *_max gauges, merge_ms,
- * load_percent and redis_up). */
+ * load_percent, loop_lag_us and redis_up). */
 void metrics_add(struct metrics *sum, const struct metrics *from);
 
 /* A gauge that is not counted per worker, for the caller to add: "frames_alive", its help, its

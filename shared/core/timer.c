@@ -23,6 +23,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         add_event(t, t->due_us - now_us);
         return;
     }
+    worker_enter(w, now_us);
     t->on_time(t->arg);
     worker_watch(w, name, now_us);
 }

@@ -19,6 +19,10 @@
 
 #define LOAD_INTERVAL_US 250000
 #define LOAD_WEIGHT      4 /* a new sample counts for a quarter */
+#define LAG_PROBE_US     50000
+#define LAG_TOP          4 /* the 95th percentile of the samples is the last of as many */
+
+_Static_assert(WORKER_LAG_SAMPLES * 5 / 100 + 1 == LAG_TOP, "the 95th percentile");
 
 /* ---- messages ---- */
 
@@ -59,6 +63,7 @@ static bool run_mailbox(struct worker *w)
     while (m != NULL) {
         struct message *next = m->next; /* run() may free m or post it again */
         int64_t start_us = clock_us();
+        worker_enter(w, start_us);
         m->run(m);
         worker_watch(w, "message", start_us);
         m = next;
@@ -116,6 +121,7 @@ static bool run_deferred(struct worker *w)
     while ((t = LIST_FIRST(&now, struct task, node)) != NULL) {
         list_remove(&t->node);
         int64_t start_us = clock_us();
+        worker_enter(w, start_us);
         t->run(t->arg);
         worker_watch(w, "task", start_us);
     }
@@ -165,6 +171,41 @@ static void on_load(evutil_socket_t fd, short what, void *arg)
     schedule_load(w);
 }
 
+/* The handler of a timer that does nothing comes as late as all others. */
+static int64_t lag_percentile_us(const struct worker *w)
+{
+    int64_t top_us[LAG_TOP] = {0}; /* the largest first */
+    for (size_t i = 0; i < WORKER_LAG_SAMPLES; i++) {
+        int64_t us = w->lag_samples_us[i];
+        for (size_t k = 0; k < LAG_TOP; k++) {
+            int64_t other_us = top_us[k];
+            if (us <= other_us)
+                continue;
+            top_us[k] = us;
+            us = other_us;
+        }
+    }
+    return top_us[LAG_TOP - 1];
+}
+
+static void schedule_lag(struct worker *w)
+{
+    const struct timeval interval = {0, LAG_PROBE_US};
+    w->lag_due_us = clock_us() + LAG_PROBE_US;
+    must(event_add(&w->lag_event, &interval) == 0);
+}
+
+static void on_lag(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *w = OBJ_CAST(struct worker, arg, WORKER_MAGIC);
+    int64_t now_us = clock_us(), late_us = now_us - w->lag_due_us;
+    worker_enter(w, now_us);
+    w->lag_samples_us[w->lag_next++ % WORKER_LAG_SAMPLES] = late_us > 0 ? late_us : 0;
+    w->lag_us = lag_percentile_us(w);
+    METRIC_SET(w->metrics.loop_lag_us, w->lag_us);
+    schedule_lag(w);
+}
+
 /* ---- life ---- */
 
 static struct event_base *new_base(void)
@@ -197,6 +238,7 @@ int worker_init(struct worker *w, struct workers *g, int index)
     event_assign(&w->mailbox_event, w->base, w->mailbox_fd, EV_READ | EV_PERSIST, on_mailbox, w);
     evtimer_assign(&w->deferred_event, w->base, on_deferred, w);
     evtimer_assign(&w->load_event, w->base, on_load, w);
+    evtimer_assign(&w->lag_event, w->base, on_lag, w);
     return event_add(&w->mailbox_event, NULL) == 0 ? 0 : ERR_IO;
 }
 
@@ -208,6 +250,7 @@ void worker_fini(struct worker *w)
         event_del(&w->mailbox_event);
         event_del(&w->deferred_event);
         event_del(&w->load_event);
+        event_del(&w->lag_event);
     }
     if (w->mailbox_fd >= 0)
         close(w->mailbox_fd);
@@ -220,8 +263,11 @@ void worker_fini(struct worker *w)
 
 void worker_loop(struct worker *w)
 {
+    w->seen_us = clock_us();
     schedule_load(w);
+    schedule_lag(w);
     event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    w->seen_us = 0;
 }
 
 void worker_end(struct worker *w)

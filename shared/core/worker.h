@@ -27,6 +27,7 @@ struct message {
 };
 
 #define WORKER_SCRATCH_SIZE (256 * 1024)
+#define WORKER_LAG_SAMPLES  64 /* of which the lag is the 95th percentile: three seconds */
 
 struct worker {
     uint32_t magic;
@@ -39,6 +40,7 @@ struct worker {
     uint8_t
         *scratch; /* WORKER_SCRATCH_SIZE bytes: reads land here; valid until the handler returns */
     int load_percent; /* share of the last quarter second spent working, smoothed; 0..100 */
+    int64_t lag_us;   /* by how much handlers came too late in the last seconds, 95th percentile */
 
     pthread_t thread;
     pthread_mutex_t mailbox_mutex;
@@ -50,6 +52,11 @@ struct worker {
     struct list deferred;
     bool deferred_running;
     int64_t load_wall_us, load_cpu_us, load_permille;
+    struct event lag_event;
+    int64_t lag_due_us, lag_samples_us[WORKER_LAG_SAMPLES];
+    unsigned lag_next;
+    int64_t seen_us; /* clock_us when the last handler began; 0: the loop does not run */
+    struct worker_gap_watch *gap_watches; /* the first */
     bool started;
     struct log_limit peer_limit; /* of lines about peers that have no limiter of their own */
 };
@@ -108,5 +115,31 @@ static inline bool task_is_queued(const struct task *t)
  * when it took longer than HANDLER_SLOW_US.  On w's thread. */
 #define HANDLER_SLOW_US 20000
 void worker_watch(struct worker *w, const char *what, int64_t start_us);
+
+/*
+ * A worker that stood still (SIGSTOP, a suspended machine) does not know what has become of the
+ * world.  on_gap is called on w's thread before the first handler afterwards does anything.
+ */
+#define WORKER_GAP_US 2000000 /* from one handler to the next; the loop has one every 50 ms */
+struct worker_gap_watch {
+    struct worker_gap_watch *next;
+    void (*on_gap)(void *arg);
+    void *arg;
+};
+/* Before the workers start and after they have stopped, or on w. */
+void worker_watch_gaps(struct worker *w, struct worker_gap_watch *g, void (*on_gap)(void *arg),
+                       void *arg);
+void worker_unwatch_gaps(struct worker *w, struct worker_gap_watch *g);
+
+void worker_after_gap(struct worker *w, int64_t gap_us);
+/* Every handler that a loop calls begins with this; now_us by clock_us. */
+static inline void worker_enter(struct worker *w, int64_t now_us)
+{
+    int64_t gap_us = now_us - w->seen_us;
+    if (gap_us > WORKER_GAP_US && w->seen_us != 0)
+        worker_after_gap(w, gap_us);
+    else if (w->seen_us != 0)
+        w->seen_us = now_us;
+}
 
 #endif

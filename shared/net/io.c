@@ -189,6 +189,7 @@ bool io_dispatch(struct io *io, enum io_event ev)
 {
     struct worker *w = io->worker;
     int64_t start_us = clock_us();
+    worker_enter(w, start_us);
     io->handler(io, ev, io->owner);
     worker_watch(w, io_event_name(ev), start_us);
     return io->fd >= 0;

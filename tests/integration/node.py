@@ -28,9 +28,10 @@ SETTINGS = {
     "stream.idle_pull_ms": 200,
     "stream.lost_ms": 300,
     "stream.linger_ms": 100,
+    "limits.loop_lag_ms": 0,
 }
 # A handler's time is the machine's matter.
-NORMAL = [r" loop\.slow ", r" clock\.offset "]
+NORMAL = [r" loop\.slow ", r" loop\.gap ", r" clock\.offset "]
 LINE = re.compile(r"^\d{4}-\d\d-\d\dT\S+Z (debug|info|warn|error) \S+ \S+")
 
 

@@ -374,7 +374,7 @@ static void players_go_one_after_the_other(void **state)
         struct player *p = &w->players[i];
         TURN_UNTIL(&w->f, p->ends == 1);
         assert_int_equal(p->why, CLOSE_DRAIN);
-        assert_int_equal(edge_viewers(w->edge), 2 - i);
+        assert_true(edge_viewers(w->edge) <= 2 - i);
         assert_true(clock_us() - start_us >= i * 100 * 1000);
     }
     edge_undrain(w->edge, w->f.w);

@@ -53,6 +53,8 @@ static struct {
         void *arg;
     } releases[8];
     int release_count;
+    void (*checked)(void *arg);
+    void *checked_arg;
 } fake;
 
 static const struct cluster_self self = {.node = "here", .instance = 7};
@@ -95,6 +97,23 @@ void cluster_release(struct cluster *c, const char *name, uint64_t epoch, const 
     must(fake.release_count < (int)COUNT_OF(fake.releases));
     fake.releases[fake.release_count].done = done;
     fake.releases[fake.release_count++].arg = arg;
+}
+
+void cluster_revalidate(struct cluster *c, struct worker *caller, void (*done)(void *arg),
+                        void *arg)
+{
+    must(fake.checked == NULL);
+    fake.checked = done;
+    fake.checked_arg = arg;
+    note("revalidate\n");
+}
+
+static void answer_check(void)
+{
+    void (*checked)(void *arg) = fake.checked;
+    assert_non_null(checked);
+    fake.checked = NULL;
+    checked(fake.checked_arg);
 }
 
 static void answer(enum claim_verdict verdict, uint64_t epoch, uint64_t owner_instance)
@@ -800,6 +819,96 @@ static void test_lost_while_draining(void **state)
     claims_undrain(&node.claims);
 }
 
+/* --- after having stood still --- */
+
+static void stand_still(void)
+{
+    node.w->seen_us = 1;
+    worker_enter(node.w, WORKER_GAP_US + 2);
+    node.w->seen_us = 0;
+    expect_said("revalidate\n");
+}
+
+static uint64_t next_seq(void)
+{
+    return log_newest(feed()->log)->next;
+}
+
+static void test_still_ours(void **state)
+{
+    struct person a, b;
+    publish(&a, 'a', "id", 100);
+    stand_still();
+    send_frame(&a, 0);
+    send_frame(&a, 0);
+    assert_int_equal(next_seq(), 2);
+    enter(&b, 'b', "id");
+    expect_said("");
+    answer_check();
+    assert_int_equal(next_seq(), 4);
+    expect_said("acquire live/cam1 by 'id' floor 100\n");
+    leave(&b, false);
+    grant(101);
+    leave(&a, false);
+    claims_kick(&node.claims, NAME, CLOSE_KICKED);
+}
+
+static void test_lost_while_standing(void **state)
+{
+    struct person a;
+    publish(&a, 'a', "", 100);
+    stand_still();
+    send_frame(&a, 0);
+    claims_fenced(&node.claims, NAME, 100);
+    expect_said("a ended fenced\n");
+    assert_int_equal(next_seq(), 2); /* nothing of what came too late */
+    leave(&a, false);
+    answer_check();
+    expect_said("");
+}
+
+/* The publisher went meanwhile: maybe to the node that has the name now. */
+static void test_left_while_standing(void **state)
+{
+    static const struct {
+        bool clean, fenced;
+        const char *said;
+        enum feed_state state;
+        uint64_t next;
+    } rows[] = {
+        {false, true, "", FEED_LOST, 2},
+        {true, true, "", FEED_LOST, 2},
+        {false, false, "set_lost 100 1\n", FEED_LOST, 3},
+        {true, false, "release 100 unpublished\n", FEED_ENDED, 3},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct person a;
+        publish(&a, 'a', "", 100);
+        stand_still();
+        send_frame(&a, 0);
+        leave(&a, rows[i].clean);
+        expect_said("");
+        assert_int_equal(feed()->state, FEED_LIVE);
+        if (rows[i].fenced)
+            claims_fenced(&node.claims, NAME, 100);
+        answer_check();
+        expect_said(rows[i].said);
+        assert_int_equal(feed()->state, rows[i].state);
+        assert_int_equal(next_seq(), rows[i].next);
+        claims_kick(&node.claims, NAME, CLOSE_KICKED);
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void test_nobody_to_ask_about(void **state)
+{
+    node.w->seen_us = 1;
+    worker_enter(node.w, WORKER_GAP_US + 2);
+    expect_said("");
+    assert_int_equal(METRIC_GET(node.w->metrics.loop_gaps_total), 1);
+}
+
 /* --- beside pulls, and without memory --- */
 
 static struct feed_source pull;
@@ -915,6 +1024,10 @@ int main(void)
         TEST(test_drained_slowly),
         TEST(test_drain_taken_back),
         TEST(test_lost_while_draining),
+        TEST(test_still_ours),
+        TEST(test_lost_while_standing),
+        TEST(test_left_while_standing),
+        TEST(test_nobody_to_ask_about),
         TEST(test_pull_makes_room),
         TEST(test_pull_got_a_higher_run_meanwhile),
         TEST(test_no_memory),

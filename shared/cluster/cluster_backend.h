@@ -113,6 +113,8 @@ void cluster_backend_self_node(struct cluster *c, struct cluster_node *out);
 bool cluster_backend_is_watched(const struct cluster *c, const char *name);
 void cluster_backend_each_watched(struct cluster *c, void (*fn)(const char *name, void *arg),
                                   void *arg);
+/* True when the stream has an owner that was neither lost nor missing nor lower when last read. */
+bool cluster_backend_is_settled(struct cluster *c, const char *name);
 /* The highest epoch seen for the stream, or 0. */
 uint64_t cluster_backend_epoch_seen(struct cluster *c, const char *name);
 const struct log_id *cluster_backend_log(const struct cluster *c);

@@ -168,3 +168,9 @@ uint64_t cluster_backend_epoch_seen(struct cluster *c, const char *name)
     struct known *k = known_get(&c->known, name, clock_us());
     return k != NULL ? k->epoch : 0;
 }
+
+bool cluster_backend_is_settled(struct cluster *c, const char *name)
+{
+    const struct known *k = known_get(&c->known, name, clock_us());
+    return k != NULL && k->found && !k->lost && !k->missing && k->low_epoch == 0;
+}

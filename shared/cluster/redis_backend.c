@@ -191,6 +191,8 @@ static void init_timers(struct redis *r)
     timer_init(&r->renew, w, "redis.renew", redis_on_renew_time, r);
     timer_init(&r->interest, w, "redis.interest", redis_on_interest_time, r);
     timer_init(&r->interest_batch, w, "redis.interest", redis_on_interest_batch, r);
+    timer_init(&r->holes_wait, w, "redis.holes", redis_on_holes_time, r);
+    timer_init(&r->node_event, w, "redis.nodes", redis_on_node_event_time, r);
     timer_init(&r->ping, w, "redis.ping", redis_on_ping_time, r);
     timer_init(&r->ping_wait, w, "redis.ping", redis_on_ping_wait, r);
     timer_init(&r->close, w, "redis.close", on_close_time, r);
@@ -250,8 +252,9 @@ static void redis_start(void *state)
 
 static void stop_timers(struct redis *r)
 {
-    struct timer *all[] = {&r->heartbeat, &r->renew,     &r->interest, &r->interest_batch,
-                           &r->ping,      &r->ping_wait, &r->close};
+    struct timer *all[] = {&r->heartbeat,      &r->renew,      &r->interest,
+                           &r->interest_batch, &r->holes_wait, &r->node_event,
+                           &r->ping,           &r->ping_wait,  &r->close};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         timer_stop(all[i]);
 }
@@ -332,6 +335,7 @@ static void redis_free(void **state)
     redis_sentinel_free(&r->sentinel);
     tls_free(&r->tls);
     redis_interest_clear(r);
+    redis_node_list_free(&r->nodes);
     stop_timers(r);
     OBJ_POISON(r);
     free(r);

@@ -102,7 +102,7 @@ static void on_event(struct redis *r, struct slice text)
     if (!redis_event_parse(text, &e))
         return;
     if (e.version > 0)
-        redis_version_seen(r, e.version, true);
+        redis_version_heard(r, e.version);
     switch (e.kind) {
     case REDIS_EVENT_OWN:
     case REDIS_EVENT_END:
@@ -111,7 +111,7 @@ static void on_event(struct redis *r, struct slice text)
         return;
     case REDIS_EVENT_NODE:
     case REDIS_EVENT_DRAIN:
-        redis_read_nodes(r, NULL);
+        redis_node_changed(r, e.owner.node);
         return;
     }
 }

@@ -13,6 +13,8 @@
 #define INTEREST_MS     2000
 #define INTEREST_BATCH  256   /* streams read in one go */
 #define INTEREST_GAP_US 10000 /* between two of these */
+#define INTEREST_FULL   30    /* in one of so many turns even what is settled is read */
+#define HOLES_WAIT_MS   500
 
 struct reading {
     struct redis *redis;
@@ -102,30 +104,89 @@ void redis_on_interest_batch(void *arg)
         redis_resync(r);
 }
 
+/* What is settled has an owner of whom nothing is in doubt: news come as events, and the change
+ * counter tells when one was lost. */
+static void add_unsettled(const char *name, void *arg)
+{
+    struct redis *r = arg;
+    if (!cluster_backend_is_settled(r->cluster, name))
+        add_name(name, arg);
+}
+
+static void begin(struct redis *r, void (*add)(const char *name, void *arg))
+{
+    cluster_backend_each_watched(r->cluster, add, r);
+    if (r->name_count > 0)
+        timer_set_us(&r->interest_batch, 0);
+}
+
 void redis_resync(struct redis *r)
 {
     /* One that is under way may have read before what is to be seen now. */
     r->interest_again = r->names != NULL;
     if (r->names != NULL || r->closing || !redis_conn_is_up(r->cmd))
         return;
-    cluster_backend_each_watched(r->cluster, add_name, r);
-    if (r->name_count > 0)
-        timer_set_us(&r->interest_batch, 0);
+    begin(r, add_name);
 }
 
 void redis_on_interest_time(void *arg)
 {
     struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
-    redis_resync(r);
+    if (++r->interest_turn % INTEREST_FULL == 0)
+        redis_resync(r);
+    else if (r->names == NULL && !r->closing && redis_conn_is_up(r->cmd))
+        begin(r, add_unsettled);
     timer_set_ms(&r->interest, INTEREST_MS);
 }
 
-void redis_version_seen(struct redis *r, uint64_t version, bool event)
+/* --- the change counter --- */
+
+/* An event may be on its way, or come after a later one: that is no loss yet. */
+static void wait_for_holes(struct redis *r)
 {
-    bool next = version == r->version || (event && version == r->version + 1);
-    bool gap = r->version_known && !next;
-    r->version = version;
-    r->version_known = true;
-    if (gap)
+    if (r->holes > 0 && !timer_is_set(&r->holes_wait))
+        timer_set_ms(&r->holes_wait, HOLES_WAIT_MS);
+}
+
+void redis_on_holes_time(void *arg)
+{
+    struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
+    if (r->holes > 0)
         redis_resync(r);
+    r->holes = 0;
+}
+
+static void begin_version(struct redis *r, uint64_t version)
+{
+    r->version_known = true;
+    r->version = version;
+    r->holes = 0;
+}
+
+void redis_version_heard(struct redis *r, uint64_t version)
+{
+    if (!r->version_known) {
+        begin_version(r, version);
+    } else if (version > r->version) {
+        r->holes += version - r->version - 1;
+        r->version = version;
+    } else if (r->holes > 0) {
+        r->holes--;
+    }
+    wait_for_holes(r);
+}
+
+void redis_version_read(struct redis *r, uint64_t version)
+{
+    if (!r->version_known) {
+        begin_version(r, version);
+    } else if (version > r->version) {
+        r->holes += version - r->version;
+        r->version = version;
+    } else if (version < r->version_asked) {
+        /* Redis has lost it, and what else we do not know. */
+        begin_version(r, version);
+        redis_resync(r);
+    }
+    wait_for_holes(r);
 }

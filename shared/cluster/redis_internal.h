@@ -1,6 +1,7 @@
 #ifndef SLUICE_CLUSTER_REDIS_INTERNAL_H
 #define SLUICE_CLUSTER_REDIS_INTERNAL_H
 
+#include "base/map.h"
 #include "cluster/cluster_backend.h"
 #include "cluster/mesh.h"
 #include "cluster/redis_conn.h"
@@ -15,7 +16,8 @@
  *   redis_backend.c   lifetime, the commands' connection coming and going, refusals
  *   redis_acquire.c   acquire, the probe at the start
  *   redis_renew.c     renew, release
- *   redis_nodes.c     heartbeat, list of nodes, messages to nodes
+ *   redis_nodes.c     heartbeat, messages to nodes
+ *   redis_node_list.c the list of nodes
  *   redis_events.c    the subscribed connection: events, requests, hearing itself
  *   redis_interest.c  look-ups and reading the watched streams again
  *   redis_mesh.c      static peers beside Redis
@@ -31,6 +33,14 @@
 
 enum redis_script_id { SCRIPT_ACQUIRE, SCRIPT_RENEW, SCRIPT_RELEASE, SCRIPT_COUNT };
 #define REDIS_SHA_TEXT 40
+
+/* The nodes as they were listed; `places` has their numbers, from one, by id. */
+struct redis_node_list {
+    size_t count, room;
+    struct cluster_node *nodes;
+    int64_t *read_us; /* when each one's record was read; 0: to be read again */
+    struct map *places;
+};
 
 struct redis {
     uint32_t magic;
@@ -64,14 +74,20 @@ struct redis {
     uint64_t check_round; /* the last one, … */
     size_t checks_left;   /* … and its answers that are to come */
     bool draining, announced;
-    int64_t nodes_read_us;
+    struct redis_node_list nodes; /* as last read */
+    int64_t nodes_read_us, node_event_us;
+    struct timer node_event;
 
     struct timer interest, interest_batch;
     char **names; /* the watched streams being read again */
     size_t name_count, name_next;
     bool interest_again;
+    int interest_turn; /* of the timer, for what is read less often */
     bool version_known;
-    uint64_t version; /* the change counter last seen */
+    uint64_t version;       /* the highest change counter seen */
+    uint64_t version_asked; /* the same when it was last asked for */
+    uint64_t holes;         /* changes up to it of which no event was heard */
+    struct timer holes_wait;
 
     struct timer ping, ping_wait;
     int subscribe_answers; /* confirmations and refusals */
@@ -120,13 +136,22 @@ void redis_on_renew_time(void *arg);
 /* redis_nodes.c */
 void redis_on_heartbeat_time(void *arg);
 void redis_heartbeat(struct redis *r);
-void redis_read_nodes(struct redis *r, struct cluster_request *request);
-void redis_nodes(void *state, struct cluster_request *request);
+/* Redis' clock in milliseconds, or ours while that is not known. */
+int64_t redis_score_ms(const struct redis *r);
 void redis_self_changed(void *state);
 void redis_send_request(void *state, const char *node, const char *verb, const char *name);
 /* Tells the others that this node came, drains or goes; `then` runs when it is on its way. */
 void redis_announce(struct redis *r, const char *t, redis_done *then);
 void redis_leave(struct redis *r, redis_done *then);
+
+/* redis_node_list.c */
+void redis_nodes(void *state, struct cluster_request *request);
+/* Reads the list when it is older than some seconds. */
+void redis_refresh_nodes(struct redis *r);
+/* The node came, changed or left: it is read soon. */
+void redis_node_changed(struct redis *r, const char *id);
+void redis_on_node_event_time(void *arg);
+void redis_node_list_free(struct redis_node_list *l);
 
 /* redis_events.c */
 void redis_sub_up(void *arg);
@@ -159,7 +184,10 @@ void redis_resync(struct redis *r);
 void redis_on_interest_time(void *arg);
 void redis_on_interest_batch(void *arg);
 void redis_interest_clear(struct redis *r);
-/* The change counter as it was read, or as an event (event true) had it: a gap reads again. */
-void redis_version_seen(struct redis *r, uint64_t version, bool event);
+/* The change counter as an event had it, and as it was read with a heartbeat.  Changes of which no
+ * event is heard soon make us read what we watch again. */
+void redis_version_heard(struct redis *r, uint64_t version);
+void redis_version_read(struct redis *r, uint64_t version);
+void redis_on_holes_time(void *arg);
 
 #endif

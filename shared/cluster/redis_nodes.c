@@ -1,6 +1,6 @@
 /*
- * This node in Redis, and the others.  Plain commands, since a node that only serves viewers may
- * run no scripts.
+ * This node in Redis, and requests to others.  Plain commands, since a node that only serves
+ * viewers may run no scripts.
  */
 #include "cluster/redis_internal.h"
 
@@ -14,7 +14,6 @@
 #include <string.h>
 
 #define HEARTBEAT_JITTER_PERCENT 10
-#define NODES_REFRESH_US         (10LL * 1000000) /* how old the remembered list gets */
 #define EVENT_TEXT_MAX           1024
 
 /* --- heartbeat --- */
@@ -33,7 +32,7 @@ static void on_version(const redisReply *reply, void *arg)
     struct redis *r = OBJ_CAST(struct redis, arg, REDIS_MAGIC);
     uint64_t version;
     if (slice_u64(redis_text(reply), INT64_MAX, &version) == 0)
-        redis_version_seen(r, version, false);
+        redis_version_read(r, version);
 }
 
 static void on_written(const redisReply *reply, void *arg)
@@ -76,8 +75,7 @@ static void node_args(struct redis *r, const struct cluster_node *n, struct redi
     redis_arg_i64(a, cluster_self(r->cluster)->since_us);
 }
 
-/* By Redis' clock, or by ours while that is not known. */
-static int64_t score_ms(const struct redis *r)
+int64_t redis_score_ms(const struct redis *r)
 {
     int64_t now_us = redis_now_us(r);
     return (now_us > 0 ? now_us : clock_wall_us()) / 1000;
@@ -99,7 +97,7 @@ static void write_node(struct redis *r)
 
     redis_args_init(&a);
     redis_arg_list(&a, (const char *const[]){"ZADD", r->keys.nodes, NULL});
-    redis_arg_i64(&a, score_ms(r));
+    redis_arg_i64(&a, redis_score_ms(r));
     redis_arg(&a, n.id);
     redis_send(r, &a, on_listed, r);
 
@@ -121,6 +119,7 @@ static void read_version(struct redis *r)
     struct redis_args a;
     redis_args_init(&a);
     redis_arg_list(&a, (const char *const[]){"GET", r->keys.version, NULL});
+    r->version_asked = r->version;
     redis_send(r, &a, on_version, r);
 }
 
@@ -137,8 +136,7 @@ void redis_heartbeat(struct redis *r)
     if (!r->announced)
         redis_announce(r, "node", NULL);
     r->announced = true;
-    if (r->nodes_read_us == 0 || clock_us() - r->nodes_read_us > NODES_REFRESH_US)
-        redis_read_nodes(r, NULL);
+    redis_refresh_nodes(r);
 }
 
 static int64_t heartbeat_gap_us(const struct redis *r)
@@ -240,121 +238,4 @@ void redis_send_request(void *state, const char *node, const char *verb, const c
     if (redis_request_print(&text, verb, name, cluster_self(r->cluster)->node) == 0)
         publish(r, channel, &text, on_requested);
     buf_fini(&text);
-}
-
-/* --- the list of nodes --- */
-
-struct listing {
-    struct redis *redis;
-    struct cluster_request *request; /* NULL: only to remember */
-    int64_t now_ms;
-    size_t waiting, count; /* answers outstanding; nodes read */
-    bool failed;
-    struct cluster_node *nodes;
-};
-
-static void listing_over(struct listing *q)
-{
-    struct redis *r = q->redis;
-    if (!q->failed) {
-        cluster_backend_nodes_seen(r->cluster, q->nodes, q->count);
-        r->nodes_read_us = clock_us();
-    }
-    if (q->request != NULL)
-        cluster_backend_answer_nodes(q->request);
-    free(q->nodes);
-    free(q);
-}
-
-struct one_node {
-    struct listing *listing;
-    int64_t age_ms;
-    char id[NAME_NODE_MAX + 1];
-};
-
-static void on_node(const redisReply *reply, void *arg)
-{
-    struct one_node *one = arg;
-    struct listing *q = one->listing;
-    struct cluster_node *n = &q->nodes[q->count];
-    if (reply == NULL || redis_is_error(reply)) {
-        q->failed = true;
-    } else if (redis_node_parse(reply, slice_text(one->id), n)) {
-        n->age_ms = one->age_ms;
-        q->count++;
-    }
-    free(one);
-    if (--q->waiting == 0)
-        listing_over(q);
-}
-
-static void read_node(struct listing *q, const redisReply *id, const redisReply *score)
-{
-    uint64_t ms;
-    if (!name_node_ok(redis_text(id)) || slice_u64(redis_text(score), INT64_MAX, &ms) < 0)
-        return;
-    struct one_node *one = xcalloc(1, sizeof *one);
-    one->listing = q;
-    one->age_ms = q->now_ms > (int64_t)ms ? q->now_ms - (int64_t)ms : 0;
-    slice_copy(redis_text(id), one->id, sizeof one->id);
-    struct redis_args a;
-    redis_args_init(&a);
-    redis_arg(&a, "HGETALL");
-    redis_arg_join(&a, q->redis->keys.node, one->id);
-    if (redis_send(q->redis, &a, on_node, one) == 0) {
-        q->waiting++;
-        return;
-    }
-    q->failed = true;
-    free(one);
-}
-
-static void on_ids(const redisReply *reply, void *arg)
-{
-    struct listing *q = arg;
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        if (redis_is_error(reply))
-            redis_refused(q->redis, "nodes", reply);
-        q->failed = true;
-        listing_over(q);
-        return;
-    }
-    q->nodes = xcalloc(reply->elements / 2 + 1, sizeof *q->nodes);
-    /* Held at one until all are asked for. */
-    q->waiting = 1;
-    for (size_t i = 0; i + 1 < reply->elements; i += 2)
-        read_node(q, reply->element[i], reply->element[i + 1]);
-    if (--q->waiting == 0)
-        listing_over(q);
-}
-
-void redis_read_nodes(struct redis *r, struct cluster_request *request)
-{
-    struct listing *q = xcalloc(1, sizeof *q);
-    q->redis = r;
-    q->request = request;
-    q->now_ms = score_ms(r);
-    int64_t oldest_ms = q->now_ms - r->config->cluster.lease_ms;
-    struct redis_args a;
-    redis_args_init(&a);
-    redis_arg_list(&a, (const char *const[]){"ZREMRANGEBYSCORE", r->keys.nodes, "-inf", NULL});
-    redis_arg_i64(&a, oldest_ms);
-    redis_send(r, &a, NULL, NULL);
-    redis_args_init(&a);
-    redis_arg_list(&a, (const char *const[]){"ZRANGE", r->keys.nodes, NULL});
-    redis_arg_i64(&a, oldest_ms);
-    redis_arg_list(&a, (const char *const[]){"+inf", "BYSCORE", "LIMIT", "0", NULL});
-    redis_arg_i64(&a, CLUSTER_NODES_MAX);
-    redis_arg(&a, "WITHSCORES");
-    if (redis_send(r, &a, on_ids, q) < 0) {
-        q->failed = true;
-        listing_over(q);
-    }
-}
-
-void redis_nodes(void *state, struct cluster_request *request)
-{
-    struct redis *r = OBJ_CAST(struct redis, state, REDIS_MAGIC);
-    redis_mesh_see_nodes(r);
-    redis_read_nodes(r, request);
 }

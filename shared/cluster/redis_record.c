@@ -164,8 +164,11 @@ static bool read_event(const json_t *j, struct redis_event *out)
         return false;
     json_int_t v = json_integer_value(json_object_get(j, "v"));
     out->version = v > 0 ? (uint64_t)v : 0;
-    if (!is_about_stream(out->kind))
+    if (!is_about_stream(out->kind)) {
+        if (name_node_ok(json_slice(j, "node")))
+            slice_copy(json_slice(j, "node"), out->owner.node, sizeof out->owner.node);
         return true;
+    }
     if (name_stream_of(json_slice(j, "stream"), out->stream) < 0)
         return false;
     bool ok =

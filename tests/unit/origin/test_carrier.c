@@ -95,6 +95,11 @@ void cluster_release(struct cluster *c, const char *name, uint64_t epoch, const 
     answer_new(c, caller, arg)->released = done;
 }
 
+void cluster_revalidate(struct cluster *c, struct worker *caller, void (*done)(void *arg),
+                        void *arg)
+{
+}
+
 void cluster_known_nodes(struct cluster *c, struct worker *caller, cluster_nodes_done *done,
                          void *arg)
 {

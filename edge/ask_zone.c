@@ -52,7 +52,8 @@ static void choose(struct zone_ask *a)
     const struct parent_wish wish = {.mood = a->o.mood,
                                      .self = a->o.client->self->node,
                                      .name = a->name,
-                                     .epoch = a->owner.epoch};
+                                     .epoch = a->owner.epoch,
+                                     .hops_max = a->o.hops_max};
     for (size_t i = 0; i < a->count; i++)
         list[i] = (struct parent_candidate){a->asked[i].peer.node, &a->asked[i].answer};
     int best = parent_choose(&wish, list, a->count);
@@ -139,7 +140,7 @@ static void on_nodes(const struct cluster_node *nodes, size_t count, void *arg)
         return;
     }
     a->found.owner_is = place_of_owner(a, nodes, count);
-    bool asks = !a->o.only_zone && (a->found.owner_is == ZONE_FAR || a->o.mood == PARENT_ANY);
+    bool asks = a->o.hops_max > 0 && (a->found.owner_is == ZONE_FAR || a->o.mood == PARENT_ANY);
     for (size_t i = 0; i < count && asks; i++)
         if (may_pass_on(a, &nodes[i]))
             list_one(a, &nodes[i], first, &listed);

@@ -19,7 +19,7 @@ struct zone_ask_options {
     const char *name, *zone;           /* zone: ours */
     const struct cluster_owner *owner;
     enum parent_mood mood;
-    bool only_zone; /* nobody is asked: just where the owner is */
+    int hops_max; /* as of parent_wish; 0: nobody is asked */
 };
 
 /* Where the owner is; near as well when it or we have no zone. */

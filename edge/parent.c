@@ -1,8 +1,6 @@
 /* The choice of a parent: no I/O, no clock. */
 #include "edge/parent.h"
 
-#include "net/relay_sign.h"
-
 #include <string.h>
 
 /* FNV-1a over "NAME NUL NODE", then mixed (MurmurHash3's finalizer): the order has to differ
@@ -47,7 +45,7 @@ static int hops_of(const struct parent_wish *w, const struct parent_candidate *c
 {
     const struct probe_answer *a = c->answer;
     int nodes = parent_path_nodes(a->path, w->self);
-    if (!a->held || !a->fed || a->epoch < w->epoch || nodes < 1 || nodes > RELAY_HOPS_MAX)
+    if (!a->held || !a->fed || a->epoch < w->epoch || nodes < 1 || nodes - 1 > w->hops_max)
         return -1;
     if (w->mood == PARENT_MOVE && !parent_before(w->name, c->node, w->self))
         return -1;

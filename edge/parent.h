@@ -9,14 +9,16 @@
  *
  * Why no ring forms: who starts or has lost its way takes a node that is fed, and no node that is
  * fed has its frames through one that is not; who waits takes one that waits only when it is before
- * itself in the order; who is fed moves only to one that is before itself, is fed, and does not
- * have its frames through it.  What races leave is found by the path in the relay's state, which
- * breaks the ring.
+ * itself in the order; who asks the owner moves only below another that does and is before itself;
+ * who has a parent moves only to a node that is nearer to the owner than its parent is.  Of two
+ * that choose at the same moment at most one can choose the other.  What races with old answers
+ * leave is found by the path in the relay's state, which breaks the ring.
  */
 enum parent_mood {
-    PARENT_START, /* nothing comes yet */
-    PARENT_MOVE,  /* the owner is asked, and a parent would be better */
-    PARENT_ANY,   /* the owner cannot be reached */
+    PARENT_START,   /* nothing comes yet */
+    PARENT_MOVE,    /* the owner is asked, and a parent would be better */
+    PARENT_SHORTEN, /* a parent is asked, and one nearer to the owner would be better */
+    PARENT_ANY,     /* the owner cannot be reached */
 };
 
 struct parent_wish {
@@ -24,6 +26,7 @@ struct parent_wish {
     const char *self; /* our node id */
     const char *name; /* of the stream */
     uint64_t epoch;   /* of the owner: what is lower is of no use */
+    int hops_max;     /* links between the owner and the parent, at most RELAY_HOPS_MAX - 1 */
 };
 
 struct parent_candidate {

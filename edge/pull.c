@@ -273,8 +273,7 @@ static bool has_moved(const struct pull *p, const struct upstream *u, enum relay
 {
     if (reason == RELAY_END_MOVED || reason == RELAY_END_DRAIN)
         return true;
-    return u->via &&
-           (end_reason(reason, text) == CLOSE_SOURCE_LOST || pull_is_behind(p, u));
+    return u->via && (end_reason(reason, text) == CLOSE_SOURCE_LOST || pull_is_behind(p, u));
 }
 
 static void on_over(struct upstream *u, enum relay_end_reason reason, struct slice text, void *arg)

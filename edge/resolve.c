@@ -157,6 +157,19 @@ static void start_pull(struct resolution *s, const struct cluster_owner *owner,
 
 /* --- tiers --- */
 
+/* The most hops of a parent that would be better than what there is. */
+static int hops_wanted(const struct resolution *s, enum parent_mood mood)
+{
+    const struct run *run = log_newest(s->feed->log);
+    if (mood == PARENT_MOVE)
+        return 1;
+    if (mood != PARENT_SHORTEN)
+        return RELAY_HOPS_MAX - 1;
+    if (run == NULL || run->origin == NULL)
+        return 0;
+    return parent_path_nodes(run->origin->path, s->resolver->o.client->self->node) - 2;
+}
+
 static void ask_zone(struct resolution *s, const struct cluster_owner *owner, enum parent_mood mood,
                      zone_ask_done *done)
 {
@@ -167,7 +180,7 @@ static void ask_zone(struct resolution *s, const struct cluster_owner *owner, en
                                        .zone = zone != NULL ? zone : "",
                                        .owner = owner,
                                        .mood = mood,
-                                       .only_zone = s->pull != NULL && pull_has_parent(s->pull)};
+                                       .hops_max = hops_wanted(s, mood)};
     zone_ask_cancel(&s->zone_ask);
     s->zone_ask = zone_ask_start(s->worker, &o, done, s);
 }
@@ -180,7 +193,8 @@ static void on_zone_start(const struct zone_found *found, void *arg)
         start_pull(s, &s->owner, found->has_parent ? &found->parent : NULL);
 }
 
-/* A parent for one that asks a far owner; the owner again for one that has a parent and is near. */
+/* A parent, or a better one, for a far owner; the owner again for one that has a parent and is
+ * near. */
 static void on_zone_move(const struct zone_found *found, void *arg)
 {
     struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
@@ -200,7 +214,8 @@ static void on_tier(void *arg)
         return;
     plan_tier(s);
     if (s->zone_ask == NULL && pull_is_linked(s->pull))
-        ask_zone(s, pull_owner(s->pull), PARENT_MOVE, on_zone_move);
+        ask_zone(s, pull_owner(s->pull), pull_has_parent(s->pull) ? PARENT_SHORTEN : PARENT_MOVE,
+                 on_zone_move);
 }
 
 /* The owner's link does not come about: whoever of the zone has the stream. */

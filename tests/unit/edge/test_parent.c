@@ -78,11 +78,12 @@ static void the_best_is_chosen(void **state)
         {PARENT_START, &ring, &nothing, NULL},    {PARENT_START, &lost, &old, NULL},
         {PARENT_START, &silent, &nothing, NULL},  {PARENT_MOVE, &near, &nothing, first},
         {PARENT_MOVE, &nothing, &near, NULL},     {PARENT_MOVE, &waits, &near, NULL},
-        {PARENT_MOVE, &ring, &nothing, NULL},     {PARENT_ANY, &nothing, &near, last},
+        {PARENT_MOVE, &ring, &nothing, NULL},     {PARENT_SHORTEN, &nothing, &near, last},
+        {PARENT_SHORTEN, &ring, &lost, NULL},     {PARENT_ANY, &nothing, &near, last},
         {PARENT_ANY, &waits, &nothing, NULL},     {PARENT_ANY, &lost, &deep, last},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        const struct parent_wish wish = {table[i].mood, self, NAME, 7};
+        const struct parent_wish wish = {table[i].mood, self, NAME, 7, RELAY_HOPS_MAX - 1};
         const struct parent_candidate list[] = {{last, table[i].last}, {first, table[i].first}};
         int at = parent_choose(&wish, list, 2);
         const char *chosen = at < 0 ? NULL : list[at].node;
@@ -140,7 +141,7 @@ static void answer_of(const struct zone *z, int i, struct probe_answer *a)
     snprintf(a->path, sizeof a->path, "o1%.*s", (int)sizeof a->path - 4, path);
 }
 
-static int choose(const struct zone *z, int self, enum parent_mood mood)
+static int choose(const struct zone *z, int self, enum parent_mood mood, int hops_max)
 {
     struct probe_answer answers[NODES];
     struct parent_candidate list[NODES];
@@ -153,7 +154,7 @@ static int choose(const struct zone *z, int self, enum parent_mood mood)
         index[count] = i;
         list[count++] = (struct parent_candidate){z->ids[i], &answers[i]};
     }
-    const struct parent_wish wish = {mood, z->ids[self], NAME, 7};
+    const struct parent_wish wish = {mood, z->ids[self], NAME, 7, hops_max};
     int at = parent_choose(&wish, list, count);
     return at < 0 ? NOBODY : index[at];
 }
@@ -166,22 +167,32 @@ static void leave(struct zone *z, int i)
             z->parent[child] = OWNER;
 }
 
+static void move(struct zone *z, int i)
+{
+    int links = z->parent[i] == NOBODY ? -1 : depth(z, i), chosen = NOBODY;
+    if (links == 1)
+        chosen = choose(z, i, PARENT_MOVE, 1);
+    else if (links > 2)
+        chosen = choose(z, i, PARENT_SHORTEN, links - 2);
+    if (chosen != NOBODY)
+        z->parent[i] = chosen;
+}
+
 static void step(struct zone *z)
 {
     int i = random_of(z, NODES), chosen;
     switch (random_of(z, 5)) {
     case 0:
-        chosen = z->parent[i] == NOBODY ? choose(z, i, PARENT_START) : z->parent[i];
+        chosen =
+            z->parent[i] == NOBODY ? choose(z, i, PARENT_START, RELAY_HOPS_MAX - 1) : z->parent[i];
         z->parent[i] = chosen == NOBODY ? OWNER : chosen;
         break;
     case 1:
-        if (z->parent[i] == OWNER && depth(z, i) > 0 &&
-            (chosen = choose(z, i, PARENT_MOVE)) != NOBODY)
-            z->parent[i] = chosen;
+        move(z, i);
         break;
     case 2:
         if (z->parent[i] == OWNER && depth(z, i) < 0 &&
-            (chosen = choose(z, i, PARENT_ANY)) != NOBODY)
+            (chosen = choose(z, i, PARENT_ANY, RELAY_HOPS_MAX - 1)) != NOBODY)
             z->parent[i] = chosen;
         break;
     case 3:
@@ -208,18 +219,19 @@ static void no_ring_forms(void **state)
             for (int i = 0; i < NODES; i++)
                 (void)depth(&z, i);
         }
-        /* Nothing fails any more: one of them asks the owner. */
+        /* Nothing fails any more: one of them asks the owner, and the others that one. */
         memset(z.cut, 0, sizeof z.cut);
         for (int i = 0; i < NODES; i++)
-            z.parent[i] = OWNER;
-        for (int i = 0; i < NODES; i++) {
-            int chosen = choose(&z, i, PARENT_MOVE);
-            z.parent[i] = chosen != NOBODY ? chosen : OWNER;
-        }
+            z.parent[i] = z.parent[i] == NOBODY ? OWNER : z.parent[i];
+        for (int round = 0; round < NODES; round++)
+            for (int i = 0; i < NODES; i++)
+                move(&z, i);
         int direct = 0;
         for (int i = 0; i < NODES; i++)
             direct += z.parent[i] == OWNER;
         assert_int_equal(direct, 1);
+        for (int i = 0; i < NODES; i++)
+            assert_in_range(depth(&z, i), 1, 2);
     }
 }
 
@@ -235,7 +247,7 @@ static void who_begin_together_wait_for_one(void **state)
         list[i] = (struct parent_candidate){ids[i], &waits};
     }
     for (int i = 0; i < NODES; i++) {
-        const struct parent_wish wish = {PARENT_START, ids[i], NAME, 7};
+        const struct parent_wish wish = {PARENT_START, ids[i], NAME, 7, RELAY_HOPS_MAX - 1};
         int at = parent_choose(&wish, list, NODES);
         owners += at < 0;
         assert_true(at < 0 || parent_before(NAME, ids[at], ids[i]));

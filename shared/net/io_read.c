@@ -98,7 +98,9 @@ static size_t read_once(struct io *io)
         buf_commit(&io->in, (size_t)n);
         bytes = buf_slice(&io->in);
     } else if (have > 0) {
-        memcpy(scratch, buf_slice(&io->in).p, have);
+        struct slice kept = buf_slice(&io->in);
+        must(kept.p != NULL);
+        memcpy(scratch, kept.p, have);
         buf_consume(&io->in, have);
     }
     return io_show(io, bytes, !merge) && (size_t)n == want ? (size_t)n : 0;

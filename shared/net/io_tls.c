@@ -28,7 +28,7 @@ static int bio_read(BIO *bio, char *dst, int room)
     struct io_tls *t = io->tls;
     struct slice early = buf_slice(&t->early);
     BIO_clear_retry_flags(bio);
-    if (early.len > 0) {
+    if (early.p != NULL) {
         size_t n = early.len < (size_t)room ? early.len : (size_t)room;
         memcpy(dst, early.p, n);
         buf_consume(&t->early, n);

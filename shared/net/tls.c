@@ -185,7 +185,9 @@ static bool expect_name(SSL *ssl, const char *name)
 {
     if (is_address(name))
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
-    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+    void *sni = (void *)(uintptr_t)name;
+    return SSL_set1_host(ssl, name) == 1 &&
+           SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, sni) == 1;
 }
 
 SSL *tls_session(struct tls_context *t, BIO *bio, bool server, const char *name)

@@ -397,6 +397,164 @@ static void new_keys_are_bounded(void **state)
     }
 }
 
+/* --- certificates --- */
+
+#define CA_FILE "test_io_tls.ca.pem"
+
+/* A server with a certificate for `name` (NULL: 127.0.0.1), and our connection to it as `wanted`.
+ */
+struct certified {
+    struct identity ca, server;
+    struct tls_context *trust;
+    SSL_CTX *ssl;
+};
+
+static void certified_open(struct world *w, struct certified *c, const char *name, long end_s,
+                           const char *wanted, int version_max)
+{
+    char error[TLS_ERROR_MAX];
+    uint16_t port;
+    identity_make(&c->ca, NULL, "authority", 86400);
+    identity_make(&c->server, &c->ca, name, end_s);
+    certificate_write(&c->ca, CA_FILE);
+    const struct tls_client_options o = {.ca = CA_FILE};
+    assert_int_equal(tls_client_new(&c->trust, &o, error), 0);
+    remove(CA_FILE);
+    c->ssl = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_set_max_proto_version(c->ssl, version_max);
+    assert_int_equal(SSL_CTX_use_certificate(c->ssl, c->server.certificate), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(c->ssl, c->server.key), 1);
+    SSL_CTX_set_num_tickets(c->ssl, 8);
+
+    int listening = tcp_listen(&port);
+    struct net_address to = loopback(port);
+    w->a.io = io_connect(w->f.w, &to, on_io, &w->a);
+    io_start_tls(w->a.io, c->trust, wanted);
+    peer_open(&w->peer, accept4(listening, NULL, NULL, SOCK_CLOEXEC));
+    w->peer.ssl = SSL_new(c->ssl);
+    BIO *bio = peer_bio(&w->peer);
+    SSL_set_bio(w->peer.ssl, bio, bio);
+    SSL_set_accept_state(w->peer.ssl);
+    close(listening);
+}
+
+static void certified_close(struct world *w, struct certified *c)
+{
+    io_free(&w->a.io);
+    peer_close(&w->peer);
+    SSL_CTX_free(c->ssl);
+    tls_free(&c->trust);
+    identity_free(&c->ca);
+    identity_free(&c->server);
+}
+
+static void certificates_are_checked(void **state)
+{
+    static const struct {
+        const char *name, *wanted;
+        long end_s;
+        const char *says; /* NULL: it is good */
+    } cases[] = {
+        {"redis.example", "redis.example", 86400, NULL},
+        {NULL, "127.0.0.1", 86400, NULL},
+        {"redis.example", "other.example", 86400, "the certificate is for another name"},
+        {"redis.example", "127.0.0.1", 86400, "the certificate is for another address"},
+        {NULL, "127.0.0.2", 86400, "the certificate is for another address"},
+        {NULL, "127.0.0.1", -60, "the certificate is expired"},
+    };
+    struct world *w = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct certified c;
+        memset(w->a.events, 0, sizeof w->a.events);
+        certified_open(w, &c, cases[i].name, cases[i].end_s, cases[i].wanted, TLS1_3_VERSION);
+        UNTIL(w, SIZE_MAX, SSL_do_handshake(w->peer.ssl),
+              w->a.events[IO_CONNECTED] + w->a.events[IO_FAILED] == 1);
+        assert_int_equal(w->a.events[IO_CONNECTED], cases[i].says == NULL);
+        if (cases[i].says != NULL)
+            assert_memory_equal(w->a.text, cases[i].says, strlen(cases[i].says));
+        certified_close(w, &c);
+    }
+}
+
+/* Makes tickets longer than a record. */
+static int long_ticket(SSL *ssl, void *arg)
+{
+    static const char data[1500];
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), data, sizeof data);
+}
+
+static SSL_TICKET_RETURN any_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                    size_t len, SSL_TICKET_STATUS status, void *arg)
+{
+    return SSL_TICKET_RETURN_IGNORE;
+}
+
+/* Tickets come byte by byte, and between any two bytes we have something to say. */
+static void words_between_the_pieces_of_a_message(void **state)
+{
+    struct world *w = *state;
+    struct certified c;
+    char *got = xmalloc(BIG);
+    size_t sent = 0, got_len = 0, waits = 0;
+    int done = 0;
+    certified_open(w, &c, NULL, 86400, "127.0.0.1", TLS1_3_VERSION);
+    SSL_CTX_set_session_ticket_cb(c.ssl, long_ticket, any_ticket, NULL);
+    SSL_set_max_send_fragment(w->peer.ssl, 512);
+    UNTIL(w, 1, done = SSL_do_handshake(w->peer.ssl), w->a.events[IO_CONNECTED] == 1);
+    for (int i = 0; i < 30000; i++) {
+        struct iovec iov = {.iov_base = w->big + sent, .iov_len = 10};
+        ssize_t n = io_writev(w->a.io, &iov, 1);
+        assert_true(n >= 0);
+        sent += (size_t)n;
+        if (n == 0 && ++waits > 100)
+            io_pause(w->a.io); /* what TLS itself has to read is read all the same */
+        turn(w, 1);
+        if (done != 1)
+            done = SSL_do_handshake(w->peer.ssl);
+        else
+            got_len += peer_read(w, got + got_len, BIG - got_len);
+    }
+    UNTIL(w, SIZE_MAX, got_len += peer_read(w, got + got_len, BIG - got_len), got_len == sent);
+    assert_memory_equal(got, w->big, sent);
+    const struct iovec last = {.iov_base = w->big, .iov_len = 10};
+    assert_true(sent > 1000 && waits > 0 && io_writev(w->a.io, &last, 1) == 10);
+    assert_int_equal(w->a.events[IO_FAILED], 0);
+    certified_close(w, &c);
+    free(got);
+}
+
+static void another_handshake_is_declined(void **state)
+{
+    struct world *w = *state;
+    struct certified c;
+    int done = 0;
+    certified_open(w, &c, NULL, 86400, "127.0.0.1", TLS1_2_VERSION);
+    UNTIL(w, SIZE_MAX, done = SSL_do_handshake(w->peer.ssl),
+          done == 1 && w->a.events[IO_CONNECTED] == 1);
+    assert_string_equal(SSL_get_version(w->peer.ssl), "TLSv1.2");
+    char none;
+    assert_int_equal(SSL_renegotiate(w->peer.ssl), 1);
+    assert_int_equal(SSL_do_handshake(w->peer.ssl), 1); /* the request for it is on its way */
+    UNTIL(w, SIZE_MAX, done = SSL_read(w->peer.ssl, &none, 1),
+          SSL_get_error(w->peer.ssl, done) == SSL_ERROR_SSL);
+    assert_int_equal(w->a.events[IO_CONNECTED], 1);
+    assert_int_equal(METRIC_GET(w->f.w->metrics.tls_handshakes_total), 1);
+    certified_close(w, &c);
+}
+
+static void files_that_are_none(void **state)
+{
+    struct tls_context *t = NULL;
+    char error[TLS_ERROR_MAX];
+    const struct tls_client_options none = {.ca = "/nowhere/ca.pem"};
+    assert_int_equal(tls_client_new(&t, &none, error), ERR_TLS);
+    assert_non_null(strstr(error, "/nowhere/ca.pem"));
+    const struct tls_client_options bad = {.certificate = "/dev/null", .key = "/dev/null"};
+    assert_int_equal(tls_client_new(&t, &bad, error), ERR_TLS);
+    assert_non_null(strstr(error, "the certificate /dev/null"));
+    assert_null(t);
+}
+
 /* --- through a listener --- */
 
 static void admitted(struct worker *worker, struct io *io, void *arg)
@@ -480,6 +638,10 @@ int main(void)
         TEST(a_peer_that_leaves_early_is_a_failure),
         TEST(the_queue_may_be_closed_while_shaking_hands),
         TEST(new_keys_are_bounded),
+        TEST(certificates_are_checked),
+        TEST(words_between_the_pieces_of_a_message),
+        TEST(another_handshake_is_declined),
+        TEST(files_that_are_none),
         TEST(a_listener_shakes_hands_first),
         TEST(a_proxy_header_comes_before_it),
     };

@@ -186,6 +186,7 @@ static void on_tell(void *arg)
         log_nodes(m);
         m->events.on_nodes(m->arg);
     }
+    set_metrics(m);
     tell_owners(m);
 }
 

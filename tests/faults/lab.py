@@ -17,7 +17,7 @@ import sys
 
 INSIDE = "SLUICE_FAULTS_INSIDE"
 OUTSIDE = "SLUICE_FAULTS_OUTSIDE"  # our process' number outside
-NET = "10.77.0"
+NET = "10.77"
 CLONE_NEWNET = 0x40000000
 NEEDED = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "ss": "iproute2",
           "nft": "nftables", "redis-server": "redis-server"}
@@ -121,15 +121,19 @@ class Quota:
 class Host:
     """A namespace with an address of its own."""
 
-    def __init__(self, lab, name, number):
-        self.lab, self.name, self.address = lab, name, f"{NET}.{number}"
+    def __init__(self, lab, name, number, net):
+        self.lab, self.name, self.address = lab, name, f"{NET}.{net}.{number}"
         self.path = f"/run/netns/{name}"
         sh("ip", "netns", "add", name)
-        sh("ip", "link", "add", self.port, "type", "veth", "peer", "name", "eth0", "netns", name)
-        sh("ip", "link", "set", self.port, "master", "br0", "up")
-        for words in (("addr", "add", f"{self.address}/24", "dev", "eth0"), ("link", "set", "eth0", "up"),
-                      ("link", "set", "lo", "up")):
-            self.sh("ip", *words)
+        self.sh("ip", "link", "set", "lo", "up")
+        self.join(self.port, "eth0", net, self.address)
+
+    def join(self, port, device, net, address):
+        """A leg on a bridge."""
+        sh("ip", "link", "add", port, "type", "veth", "peer", "name", device, "netns", self.name)
+        sh("ip", "link", "set", port, "master", f"br{net}", "up")
+        self.sh("ip", "addr", "add", f"{address}/24", "dev", device)
+        self.sh("ip", "link", "set", device, "up")
 
     @property
     def port(self):
@@ -174,15 +178,29 @@ class Lab:
             sh("mount", "-t", "tmpfs", "tmpfs", "/run")
         os.makedirs("/run/netns", exist_ok=True)
         sh("ip", "link", "set", "lo", "up")
-        sh("ip", "link", "add", "br0", "type", "bridge")
-        sh("ip", "link", "set", "br0", "up")
+        self.nets = set()
+        self.net(0)
         sh("nft", "-f", "-", input="table bridge faults {\n"
            " chain forward { type filter hook forward priority 0; policy accept; }\n}\n")
 
-    def host(self, name):
+    def net(self, number):
+        if number not in self.nets:
+            sh("ip", "link", "add", f"br{number}", "type", "bridge")
+            sh("ip", "link", "set", f"br{number}", "up")
+            self.nets.add(number)
+
+    def host(self, name, net=0):
         if name not in self.hosts:
-            self.hosts[name] = Host(self, name, len(self.hosts) + 2)
+            self.hosts[name] = Host(self, name, len(self.hosts) + 2, net)
         return self.hosts[name]
+
+    def route(self, net):
+        """A router between net 0 and another, which passes no multicast; hosts are there already."""
+        self.net(net)
+        router = self.host(f"router{net}")
+        router.join(f"p-router{net}.1", "eth1", net, f"{NET}.{net}.254")
+        router.sh("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        return router
 
     # --- what gets lost ---
 
@@ -216,5 +234,6 @@ class Lab:
             sh("ip", "link", "del", host.port, check=False)
             sh("ip", "netns", "del", host.name, check=False)
         self.hosts.clear()
-        sh("ip", "link", "del", "br0", check=False)
+        for number in self.nets:
+            sh("ip", "link", "del", f"br{number}", check=False)
         sh("nft", "delete", "table", "bridge", "faults", check=False)

@@ -55,7 +55,8 @@ def main():
     import bed
     import row
     import chaos  # noqa: F401, registers itself
-    import rows_node  # noqa: F401, registers its rows
+    import rows_masterless  # noqa: F401, registers its rows
+    import rows_node  # noqa: F401
     import rows_origin  # noqa: F401
     import rows_publisher  # noqa: F401
     import rows_redis  # noqa: F401
@@ -63,7 +64,7 @@ def main():
     if args.seed is None:
         args.seed = random.SystemRandom().randrange(1 << 31)
     known = {str(n): row.rows[n] for n in sorted(row.rows, key=str)}
-    numbers = [str(n) for n in sorted(n for n in row.rows if n != "chaos")]
+    numbers = [str(n) for n in sorted((n for n in row.rows if n != "chaos"), key=lambda n: (isinstance(n, str), n))]
     wanted = args.rows or [n for n in numbers if not args.quick or n in QUICK]
     for number in wanted:
         if number not in known:

@@ -42,12 +42,18 @@ static void on_open(bool open, void *arg)
     cluster_backend_set_up(s->cluster, open);
 }
 
+static void on_confirmed(void *arg)
+{
+    struct masterless *s = arg;
+    cluster_backend_revalidated(s->cluster);
+}
+
 /* --- life --- */
 
 static int open_as(struct cluster *c, void **state, enum mesh_kind kind,
                    char error[CONFIG_ERROR_MAX])
 {
-    static const struct mesh_events events = {on_owner, on_nodes, on_open};
+    static const struct mesh_events events = {on_owner, on_nodes, on_open, on_confirmed};
     struct masterless *s = xcalloc(1, sizeof *s);
     s->cluster = c;
     int err = mesh_open(&s->mesh, c, kind, &events, s, error);
@@ -171,6 +177,12 @@ static void masterless_self_changed(void *state)
     mesh_touch(s->mesh);
 }
 
+static void masterless_revalidate(void *state)
+{
+    struct masterless *s = state;
+    mesh_confirm(s->mesh);
+}
+
 static void masterless_send(void *state, const char *node, const char *verb, const char *name)
 {
     struct masterless *s = state;
@@ -185,10 +197,11 @@ static int masterless_write_set(void *state, uint64_t instance, uint64_t since, 
 
 #define MASTERLESS_OPS                                                                             \
     .start = masterless_start, .acquire = masterless_acquire, .release = masterless_release,       \
-    .claim_changed = masterless_changed, .lookup = masterless_lookup, .watch = masterless_watch,   \
-    .nodes = masterless_nodes, .self_changed = masterless_self_changed, .send = masterless_send,   \
-    .close = masterless_close, .stop = masterless_stop, .free = masterless_free,                   \
-    .granted = masterless_granted, .fenced = masterless_fenced, .write_set = masterless_write_set
+    .claim_changed = masterless_changed, .revalidate = masterless_revalidate,                      \
+    .lookup = masterless_lookup, .watch = masterless_watch, .nodes = masterless_nodes,             \
+    .self_changed = masterless_self_changed, .send = masterless_send, .close = masterless_close,   \
+    .stop = masterless_stop, .free = masterless_free, .granted = masterless_granted,               \
+    .fenced = masterless_fenced, .write_set = masterless_write_set
 
 const struct cluster_backend cluster_backend_multicast = {
     .name = "multicast", .open = open_multicast, MASTERLESS_OPS};

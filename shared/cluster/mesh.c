@@ -141,6 +141,40 @@ static void tell_owners(struct mesh *m)
         task_defer(m->worker, &m->tell);
 }
 
+/* --- confirming --- */
+
+void mesh_heard(struct mesh *m)
+{
+    if (m->confirm_us != 0 && clock_us() >= m->confirm_us)
+        task_defer(m->worker, &m->tell);
+}
+
+static void tell_confirmed(struct mesh *m)
+{
+    if (m->left || m->confirm_us == 0 || clock_us() < m->confirm_us || !list_empty(&m->news))
+        return;
+    m->confirm_us = 0;
+    m->events.on_confirmed(m->arg);
+}
+
+void mesh_confirm(struct mesh *m)
+{
+    struct gossip_stats s;
+    gossip_stats(m->gossip, &s);
+    if (s.nodes_alive == 0 || m->left) {
+        m->events.on_confirmed(m->arg);
+        return;
+    }
+    int asks = 0;
+    struct cluster_held *held;
+    LIST_EACH (held, cluster_backend_held_list(m->cluster), node)
+        if (asks++ < MESH_CONFIRM_ASKS)
+            mesh_ask(m, held->claim.name);
+    m->confirm_us = clock_us() + MESH_CONFIRM_MS * 1000;
+}
+
+/* --- nodes --- */
+
 static void log_if_new(struct mesh *m, const struct cluster_node *n)
 {
     struct mesh_node *known = map_get(m->nodes, n->id);
@@ -188,6 +222,7 @@ static void on_tell(void *arg)
     }
     set_metrics(m);
     tell_owners(m);
+    tell_confirmed(m);
 }
 
 /* --- life --- */

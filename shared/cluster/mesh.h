@@ -26,6 +26,8 @@ struct mesh_events {
     /* The sockets were opened (again), or the network is away and they will be;
      * the mesh may not be called. */
     void (*on_open)(bool open, void *arg);
+    /* The answer of mesh_confirm(); likewise.  May be NULL. */
+    void (*on_confirmed)(void *arg);
 };
 
 /* Before the loops run.  0, or negative with `error` filled when another program has the port. */
@@ -45,6 +47,11 @@ void mesh_owner(const struct mesh *m, const char *name, struct cluster_owner *ow
                 struct gossip_record *record);
 size_t mesh_nodes(const struct mesh *m, struct cluster_node *out, size_t room);
 int mesh_write_set(const struct mesh *m, uint64_t instance, uint64_t since, struct buf *out);
+
+/* After a time in which others may have taken us for dead: asks them for what we hold.
+ * on_confirmed follows when one of them was heard since, or within the call when there is none;
+ * their answers are told before. */
+void mesh_confirm(struct mesh *m);
 
 /* What a claim of that name is to be answered, decided here and now; *takeovers for the new record.
  * GRANTED is not announced yet. */

@@ -20,7 +20,9 @@
 #define MESH_SEED_MAX_MS   10000 /* longest one while nobody has it */
 #define MESH_SEED_KEEP_MS  30000 /* when it was found: other nodes may have it, too */
 #define MESH_CALL_MS       2000  /* head of an answer; silence after it */
-#define MESH_NEWS_PER_TURN 500   /* streams whose owners changed, before others have their turn */
+#define MESH_CONFIRM_MS    20    /* after a wake-up what is heard may have lain in the socket */
+#define MESH_CONFIRM_ASKS  16  /* streams that are asked for by name; a digest tells of the rest */
+#define MESH_NEWS_PER_TURN 500 /* streams whose owners changed, before others have their turn */
 
 /* A static peer. */
 struct mesh_seed {
@@ -47,7 +49,8 @@ struct mesh {
     struct task tell;
     struct list news; /* owners to be told */
     bool nodes_news;
-    struct map *nodes; /* id -> struct mesh_node: those that were told of in the log */
+    int64_t confirm_us; /* a node heard from then on confirms us; 0: nobody waits */
+    struct map *nodes;  /* id -> struct mesh_node: those that were told of in the log */
 
     struct udp *own;   /* sends everything; hears what is for us */
     struct udp *group; /* hears the group; NULL: static */
@@ -63,6 +66,9 @@ struct mesh {
 
 /* The engine was called: its timer may be due sooner. */
 void mesh_rearm(struct mesh *m);
+
+/* A datagram was taken. */
+void mesh_heard(struct mesh *m);
 
 /* 0, or negative with `error` filled when another program has the port; a network that is away is
  * no error. */

@@ -18,7 +18,8 @@ static void on_datagram(struct udp *u, const struct net_address *from, struct sl
                         void *owner)
 {
     struct mesh *m = owner;
-    gossip_input(m->gossip, from, datagram, clock_us());
+    if (gossip_input(m->gossip, from, datagram, clock_us()) == 0)
+        mesh_heard(m);
     mesh_rearm(m);
 }
 

@@ -37,7 +37,8 @@ static void on_open(bool open, void *arg)
 
 int redis_mesh_open(struct redis *r, char error[CONFIG_ERROR_MAX])
 {
-    static const struct mesh_events events = {on_owner, on_nodes, on_open};
+    static const struct mesh_events events = {
+        .on_owner = on_owner, .on_nodes = on_nodes, .on_open = on_open};
     if (r->config->cluster.static_peers.peers.count == 0)
         return 0;
     return mesh_open(&r->mesh, r->cluster, MESH_STATIC, &events, r, error);

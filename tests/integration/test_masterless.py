@@ -153,6 +153,34 @@ def test_node_is_killed(masterless, feed, play):
     assert not player.closed
 
 
+def test_node_stands_still(masterless, feed, play):
+    """Its publisher goes elsewhere meanwhile: it gives up as soon as it runs again, and nobody sees a frame of it."""
+    a, b, edge = masterless.start_all(O1, O2, E1)
+    a.expect(LOST, r"claim\.", r" cluster\.", r"loop\.|worker\.|relay\.|upstream\.")
+    for node in (b, edge):
+        node.expect(r" upstream\.", r" pull\.", r"request\.")
+    feed(a, "live/cam1?token=a")
+    player = play(edge, "live/cam1")
+    player.wait_media(30)
+    a.signal(signal.SIGSTOP)
+    try:
+        for node in (b, edge):
+            assert node.log.wait(r"node\.down id=o1", 6)
+        second = feed(b, "live/cam1?token=a")
+        wait_for(lambda: len(second.sent) > 60, 10, "media of the second")
+    finally:
+        a.signal(signal.SIGCONT)
+    began = time.monotonic()
+    wait_owner(a, "live/cam1", "o2")
+    a.wait_metric("publishers", 0)
+    assert time.monotonic() - began < scaled(1)
+    player.wait(lambda: any(body == second.sent[50][2] for _, _, body in player.media), 10, "media of the second")
+    assert not player.closed
+    m.assert_forward(player.media)
+    for node in (a, b, edge):
+        wait_for(lambda n=node: nodes_of(n) == {"o1", "o2", "e1"}, 6, f"{node.id} to know all again")
+
+
 def test_node_comes_back_under_its_name(masterless, feed, play):
     settings = masterless.settings()
     a, edge = masterless.start(*O1, settings), masterless.start(*E1)

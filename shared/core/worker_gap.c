@@ -13,10 +13,12 @@ void worker_watch_gaps(struct worker *w, struct worker_gap_watch *g, void (*on_g
 void worker_unwatch_gaps(struct worker *w, struct worker_gap_watch *g)
 {
     struct worker_gap_watch **place = &w->gap_watches;
-    while (*place != NULL && *place != g)
-        place = &(*place)->next;
-    if (*place == g)
+    for (; *place != NULL; place = &(*place)->next) {
+        if (*place != g)
+            continue;
         *place = g->next;
+        return;
+    }
 }
 
 void worker_after_gap(struct worker *w, int64_t gap_us)

@@ -25,6 +25,9 @@ GOP_MS = 1000
 ENCODE = ("-f lavfi -i testsrc2=size={size}:rate=25 -f lavfi -i sine=frequency=440:sample_rate=44100 -t 10 "
           "-c:v libx264 -preset veryfast -bf 0 -g 25 -keyint_min 25 -sc_threshold 0 -b:v 120k -maxrate 120k "
           "-bufsize 60k -pix_fmt yuv420p -c:a aac -b:a 32k -f flv")
+# 5 fps without sound, for a thousand of them.
+LIGHT = ("-f lavfi -i testsrc2=size=128x72:rate=5 -t 10 -c:v libx264 -preset veryfast -bf 0 -g 5 -keyint_min 5 "
+         "-sc_threshold 0 -b:v 16k -pix_fmt yuv420p -f flv")
 # Timers are the defaults, or no bound of a row would mean anything.
 SETTINGS = {
     "node.workers": 1,
@@ -40,11 +43,11 @@ SANITIZER = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime e
 
 
 def make_media(folder):
-    """Two files whose sequence headers differ: the connections of a publisher play them in turn."""
+    """Two files whose sequence headers differ: the connections of a publisher play them in turn. And a light one."""
     out = []
-    for size in ("256x144", "192x108"):
-        path = pathlib.Path(folder) / f"{size}.flv"
-        words = ["ffmpeg", "-v", "error", "-y", *ENCODE.format(size=size).split(), str(path)]
+    for name, options in (("a", ENCODE.format(size="256x144")), ("b", ENCODE.format(size="192x108")), ("c", LIGHT)):
+        path = pathlib.Path(folder) / f"{name}.flv"
+        words = ["ffmpeg", "-v", "error", "-y", *options.split(), str(path)]
         subprocess.run(words, check=True, stdin=subprocess.DEVNULL, timeout=scaled(60))
         out.append(path)
     return out
@@ -160,7 +163,10 @@ class Redis:
 class Bed:
     """What a row runs on; leaving the `with` ends it and tells what went wrong."""
 
+    newest = None  # whose logs are shown when a row fails
+
     def __init__(self, origins=("o1", "o2"), edges=("e1", "e2"), settings=None, media=None):
+        Bed.newest = self
         self.folder = tempfile.TemporaryDirectory(prefix="sluice-faults.")
         self.lab = Lab()
         self.nodes, self.dead, self.loads = {}, [], []
@@ -206,7 +212,7 @@ class Bed:
         self.folder.cleanup()
         return self.problems
 
-    def logs(self, lines=25):
+    def logs(self, lines=40):
         return "\n".join(f"--- {n.id}\n" + "\n".join(n.log.lines[-lines:])
                          for n in (*self.dead, *self.nodes.values()))
 
@@ -244,10 +250,10 @@ class Bed:
 
     # --- loads ---
 
-    def publish(self, stream="live/cam1", origins=None, host="pub", **options):
+    def publish(self, stream="live/cam1", origins=None, host="pub", light=False, **options):
         """One publisher with credentials of its own, which goes to the origins in turn."""
         urls = [self.nodes[o].rtmp_url(stream) for o in origins or self.origins]
-        load = Publish(BENCH, self.lab.host(host), urls, self.media, **options)
+        load = Publish(BENCH, self.lab.host(host), urls, self.media[2:] if light else self.media[:2], **options)
         self.loads.append(load)
         return load
 

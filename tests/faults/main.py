@@ -30,6 +30,7 @@ def arguments():
 
 def run_one(number, title, function, args, media):
     """True when it holds."""
+    import bed
     from row import Run
     run = Run(number, args, media, args.seed)
     begin = time.monotonic()
@@ -40,6 +41,8 @@ def run_one(number, title, function, args, media):
     except Exception as e:
         where = traceback.extract_tb(e.__traceback__)
         spot = next((f for f in where if "rows_" in f.filename or "chaos" in f.filename), where[-1])
+        if args.logs and bed.Bed.newest is not None:
+            print(bed.Bed.newest.logs(), flush=True)
         trouble = [*run.broken, f"{type(e).__name__} at {os.path.basename(spot.filename)}:{spot.lineno}: {e}"]
     print(f"{run.line()} {'FAILED' if trouble else 'ok'} ({time.monotonic() - begin:.0f} s)", flush=True)
     for text in trouble:

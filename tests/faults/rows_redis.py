@@ -86,7 +86,7 @@ def redis_killed(run):
     streams = run.pick(100, 1000)
     with Bed(media=run.media) as bed:
         bed.publish().wait_granted()
-        many = bed.publish("many/s%d", host="pub2", session=100000, publishers=streams, again=False)
+        many = bed.publish("many/s%d", host="pub2", session=100000, publishers=streams, again=False, light=True)
         many.wait(lambda: len(many.of("granted")) == streams, 30, "all publishers")
         watch = bed.watch(run.pick(100, 500)).wait_playing()
         others = bed.watch(50, "many/s%d", host="load2", modulo=streams).wait_playing()
@@ -99,7 +99,8 @@ def redis_killed(run):
         run.sleep(run.pick(2, 20))
         bed.redis.start()
         back = now_us()
-        wait_for(lambda: len(owners(bed)) == streams + 2, 20, "all owners to be back")
+        wait_for(lambda: len(owners(bed)) == streams + 2, 20, "all owners to be back",
+                 state=lambda: f"{len(owners(bed))} of {streams + 2}, {len(many.of('lost'))} publishers lost")
         run.within("restored_ms", (now_us() - back) / 1000, 4000)
         after = owners(bed)
         run.note(streams=streams)

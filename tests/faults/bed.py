@@ -14,7 +14,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
 
 import node as integration
-from lab import Lab
+from lab import PRIVATE, Lab
 from load import Publish, Watch
 from waiting import scaled, wait_for
 
@@ -167,7 +167,7 @@ class Bed:
 
     def __init__(self, origins=("o1", "o2"), edges=("e1", "e2"), settings=None, media=None):
         Bed.newest = self
-        self.folder = tempfile.TemporaryDirectory(prefix="sluice-faults.")
+        self.folder = tempfile.TemporaryDirectory(dir=PRIVATE)
         self.lab = Lab()
         self.nodes, self.dead, self.loads = {}, [], []
         self.settings = settings or {}

@@ -18,7 +18,9 @@ import sys
 INSIDE = "SLUICE_FAULTS_INSIDE"
 OUTSIDE = "SLUICE_FAULTS_OUTSIDE"  # our process' number outside
 NET = "10.77"
+PRIVATE = "/run"  # in our mount namespace a file system of our own
 CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
 NEEDED = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "ss": "iproute2",
           "nft": "nftables", "redis-server": "redis-server"}
 libc = ctypes.CDLL(None, use_errno=True)
@@ -33,6 +35,8 @@ def fail(text):
 def enter():
     """Runs this program again inside; returns when it is."""
     if os.environ.get(INSIDE) == str(os.getpid()):
+        # Files of a run live here, and go with it.
+        sh("mount", "-t", "tmpfs", "tmpfs", PRIVATE)
         return
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     for program, package in NEEDED.items():
@@ -47,10 +51,15 @@ def enter():
              f"namespaces, sysctl kernel.unprivileged_userns_clone): {allowed.stderr.strip()}")
     Quota.sweep()
     # In its namespace the program is process 1.
-    inside = subprocess.Popen([*words, sys.executable, *sys.argv], env={**os.environ, INSIDE: "1", OUTSIDE: str(os.getpid())})
+    inside = subprocess.Popen([*words, sys.executable, "-B", *sys.argv], preexec_fn=die_with_parent,
+                              env={**os.environ, INSIDE: "1", OUTSIDE: str(os.getpid())})
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: inside.kill())
     sys.exit(inside.wait() & 0xff)
+
+
+def die_with_parent():
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def sh(*words, check=True, input=None):
@@ -123,7 +132,7 @@ class Host:
 
     def __init__(self, lab, name, number, net):
         self.lab, self.name, self.address = lab, name, f"{NET}.{net}.{number}"
-        self.path = f"/run/netns/{name}"
+        self.path = f"{PRIVATE}/netns/{name}"
         sh("ip", "netns", "add", name)
         self.sh("ip", "link", "set", "lo", "up")
         self.join(self.port, "eth0", net, self.address)
@@ -174,9 +183,7 @@ class Lab:
     def __init__(self):
         self.hosts = {}
         self.drops = []
-        if not os.path.ismount("/run"):
-            sh("mount", "-t", "tmpfs", "tmpfs", "/run")
-        os.makedirs("/run/netns", exist_ok=True)
+        os.makedirs(f"{PRIVATE}/netns", exist_ok=True)
         sh("ip", "link", "set", "lo", "up")
         self.nets = set()
         self.net(0)

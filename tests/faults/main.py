@@ -73,7 +73,7 @@ def main():
         if number not in known:
             lab.fail(f"no such row: {number} (there are {' '.join(known)})")
     good = 0
-    with tempfile.TemporaryDirectory(prefix="sluice-faults.") as folder:
+    with tempfile.TemporaryDirectory(dir=lab.PRIVATE) as folder:
         media = bed.make_media(folder)
         for number in wanted:
             good += run_one(number, *known[number], args, media)

@@ -71,7 +71,7 @@ static void on_answer(const struct probe_answer *told, void *arg)
     struct ask *a = OBJ_CAST(struct ask, n->ask, ASK_MAGIC);
     struct cluster_owner owner = {.found = true, .epoch = told->epoch, .instance = told->instance};
     n->probe = NULL;
-    if (told->held) {
+    if (told->owns || told->fed) {
         must(slice_copy(slice_text(n->node), owner.node, sizeof owner.node) &&
              slice_copy(slice_text(n->address), owner.address, sizeof owner.address));
         consider(a, &owner, told->owns);

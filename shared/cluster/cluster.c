@@ -164,6 +164,7 @@ void cluster_close(struct cluster *c, void (*on_closed)(void *arg), void *arg)
 void cluster_stop(struct cluster *c)
 {
     cluster_backend_revalidated(c);
+    c->closing = true; /* what was posted before the loops ended may start nothing any more */
     if (c->backend->stop != NULL)
         c->backend->stop(c->state);
 }

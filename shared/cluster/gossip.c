@@ -188,7 +188,7 @@ static int message_in(struct gossip *g, const struct gossip_header *h, struct sl
     if (h->node == g->hash)
         return namesake_in(g, h, from);
     struct gossip_node *n = node_find(g, h->node);
-    if (n != NULL && n->instance != h->instance && !node_is_newer(n, h))
+    if (n != NULL && n->instance != h->instance && !node_gives_way(n, h))
         return outdated_in(g, n, from);
     if (n == NULL || n->instance != h->instance) {
         stranger_in(g, h, m, from);

@@ -236,7 +236,7 @@ struct gossip_node *node_find(const struct gossip *g, uint64_t hash);
 struct gossip_node *node_adopt(struct gossip *g, const struct gossip_header *h,
                                const struct net_address *from);
 /* An instance that is not (or not any more) that of the node: true when it may replace it. */
-bool node_is_newer(const struct gossip_node *n, const struct gossip_header *h);
+bool node_gives_way(const struct gossip_node *n, const struct gossip_header *h);
 void node_heard(struct gossip *g, struct gossip_node *n);
 void node_left(struct gossip *g, struct gossip_node *n);
 /* We were held up ourselves: their silence meanwhile says nothing. */

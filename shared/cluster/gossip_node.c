@@ -14,8 +14,10 @@ struct gossip_node *node_find(const struct gossip *g, uint64_t hash)
     return NULL;
 }
 
-bool node_is_newer(const struct gossip_node *n, const struct gossip_header *h)
+bool node_gives_way(const struct gossip_node *n, const struct gossip_header *h)
 {
+    if (!n->alive)
+        return true;
     if (h->start_us != n->start_us)
         return h->start_us > n->start_us;
     return h->instance > n->instance;

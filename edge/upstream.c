@@ -110,7 +110,7 @@ static void take_numbers(struct upstream *u, const struct relay_state *s)
 
 static int take_state(struct upstream *u, const struct relay_state *s)
 {
-    bool same = u->up && s->epoch == u->run.epoch;
+    bool same = u->up && s->epoch == u->run.epoch && s->instance == u->run.origin->instance;
     if (u->up && s->epoch < u->run.epoch)
         return ERR_RANGE;
     if (!same) {

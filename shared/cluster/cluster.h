@@ -55,8 +55,8 @@ struct cluster_owner {
     bool found;
     bool lost;           /* the publisher's transport is gone; it may come back */
     bool from_directory; /* false: a guess while the directory is away (the last owner known) */
-    /* Lower than what was remembered, but the directory has shown it steadily for 15 s: take it
-     * only when no link to the higher owner lives; else tell the higher one again by cluster_learn.
+    /* Lower than what had been seen, but the directory has shown it steadily for 15 s: take it only
+     * when no link to the higher owner lives; else tell the higher one again by cluster_learn.
      */
     bool regressed;
     uint64_t epoch, instance;

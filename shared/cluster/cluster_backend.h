@@ -115,6 +115,10 @@ void cluster_backend_each_watched(struct cluster *c, void (*fn)(const char *name
                                   void *arg);
 /* True when the stream has an owner that was neither lost nor missing nor lower when last read. */
 bool cluster_backend_is_settled(struct cluster *c, const char *name);
+/* Of a grant that no directory counts: above `floor`, and now by the clock if that is higher. Nodes
+ * that are apart and whose clocks are behind do not all choose the same. */
+#define EPOCH_SPREAD 1024
+uint64_t cluster_backend_next_epoch(const struct cluster *c, uint64_t floor);
 /* The highest epoch seen for the stream, or 0. */
 uint64_t cluster_backend_epoch_seen(struct cluster *c, const char *name);
 const struct log_id *cluster_backend_log(const struct cluster *c);

@@ -90,12 +90,11 @@ void cluster_backend_held_owner(const struct cluster *c, const struct cluster_he
         cluster_self_owner(c, held->epoch, held->lost, out);
 }
 
-static uint64_t next_epoch(const struct cluster_held *held, uint64_t floor)
+uint64_t cluster_backend_next_epoch(const struct cluster *c, uint64_t floor)
 {
     uint64_t now = (uint64_t)clock_wall_us();
-    if (held->epoch > floor)
-        floor = held->epoch;
-    return now > floor ? now : floor + 1;
+    uint64_t next = floor + 1 + c->self.instance % EPOCH_SPREAD;
+    return now > next ? now : next;
 }
 
 void cluster_backend_judge_held(const struct cluster *c, const struct cluster_held *held,
@@ -116,5 +115,6 @@ void cluster_backend_judge_held(const struct cluster *c, const struct cluster_he
                                            .takeovers = held->takeovers,
                                            .since_us = (int64_t)held->epoch};
     answer->verdict = takeover_judge(&record, claim, clock_wall_us(), takeovers, &answer->wait_ms);
-    answer->epoch = answer->verdict == CLAIM_GRANTED ? next_epoch(held, claim->floor) : 0;
+    uint64_t floor = held->epoch > claim->floor ? held->epoch : claim->floor;
+    answer->epoch = answer->verdict == CLAIM_GRANTED ? cluster_backend_next_epoch(c, floor) : 0;
 }

@@ -81,6 +81,7 @@ int known_compare(const struct known *k, uint64_t epoch, uint64_t instance)
 
 void known_set(struct known *k, const struct cluster_owner *owner)
 {
+    k->regressed = k->regressed && known_compare(k, owner->epoch, owner->instance) == 0;
     k->found = owner->found;
     k->lost = owner->lost;
     k->missing = false;
@@ -96,6 +97,7 @@ void known_owner(const struct known *k, struct cluster_owner *out)
 {
     *out = (struct cluster_owner){.found = k->found && k->address[0] != '\0',
                                   .lost = k->lost,
+                                  .regressed = k->regressed,
                                   .epoch = k->epoch,
                                   .instance = k->instance};
     slice_copy(slice_text(k->node_id), out->node, sizeof out->node);

@@ -17,7 +17,8 @@ struct known {
     struct list node; /* oldest first */
     int64_t touched_us;
     bool found, lost;
-    bool missing; /* the directory had no record when it was last read */
+    bool regressed; /* taken although it was lower than what had been seen */
+    bool missing;   /* the directory had no record when it was last read */
     uint64_t epoch, instance;
     char node_id[NAME_NODE_MAX + 1];
     char *address;        /* empty: not known yet */

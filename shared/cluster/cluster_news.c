@@ -21,12 +21,14 @@ bool cluster_owner_higher(const struct cluster_owner *a, const struct cluster_ow
     return a->epoch != b->epoch ? a->epoch > b->epoch : a->instance > b->instance;
 }
 
-static void tell(struct cluster *c, const char *name, const struct cluster_owner *owner)
+static void tell(struct cluster *c, const struct known *k, const struct cluster_owner *owner)
 {
     if (c->events.on_owner == NULL)
         return;
-    if (cluster_backend_is_watched(c, name) || map_get(c->held, name) != NULL)
-        c->events.on_owner(name, owner, c->arg);
+    struct cluster_owner told = *owner;
+    told.regressed = k->regressed;
+    if (cluster_backend_is_watched(c, k->name) || map_get(c->held, k->name) != NULL)
+        c->events.on_owner(k->name, &told, c->arg);
 }
 
 static void fence(struct cluster *c, struct cluster_held *held, const struct cluster_owner *owner)
@@ -67,7 +69,7 @@ static void on_ended(struct cluster *c, const char *name, const struct cluster_o
     if (order > 0 || (order == 0 && !k->found))
         return;
     known_set(k, owner);
-    tell(c, name, owner);
+    tell(c, k, owner);
 }
 
 static void on_lower(struct cluster *c, struct known *k, const struct cluster_owner *owner,
@@ -87,9 +89,8 @@ static void on_lower(struct cluster *c, struct known *k, const struct cluster_ow
              k->name, k->epoch, owner->epoch, owner->node);
     METRIC_INC(c->worker->metrics.epoch_regress_total);
     known_set(k, owner);
-    struct cluster_owner told = *owner;
-    told.regressed = true;
-    tell(c, k->name, &told);
+    k->regressed = true;
+    tell(c, k, owner);
 }
 
 static bool differs(const struct known *k, const struct cluster_owner *owner)
@@ -116,7 +117,7 @@ static void on_found(struct cluster *c, const char *name, const struct cluster_o
     if (order < 0)
         fence_if_lower(c, name, owner);
     if (news)
-        tell(c, name, owner);
+        tell(c, k, owner);
 }
 
 void cluster_backend_news(struct cluster *c, const char *name, const struct cluster_owner *owner,
@@ -148,6 +149,7 @@ void cluster_settle(struct cluster *c, const char *name, struct cluster_owner *o
     if (k == NULL || !owner->found || known_compare(k, owner->epoch, owner->instance) < 0)
         return;
     bool equal = known_compare(k, owner->epoch, owner->instance) == 0;
+    owner->regressed = k->regressed;
     if (equal && k->found)
         return;
     known_owner(k, owner);

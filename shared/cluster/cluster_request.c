@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNREGISTERED_SPREAD 1024 /* epochs */
-
 struct watch {
     int64_t count;
 };
@@ -104,15 +102,12 @@ void cluster_backend_answer_unregistered(struct cluster_request *r, uint64_t flo
 {
     struct cluster *c = r->cluster;
     uint64_t seen = cluster_backend_epoch_seen(c, r->claim.name);
-    uint64_t now = (uint64_t)clock_wall_us();
     if (seen > floor)
         floor = seen;
     if (r->claim.floor > floor)
         floor = r->claim.floor;
-    /* Nodes that are apart and whose clocks are behind would all choose the next number. */
-    uint64_t next = floor + 1 + c->self.instance % UNREGISTERED_SPREAD;
     struct cluster_claimed claimed = {.verdict = CLAIM_UNREGISTERED,
-                                      .epoch = now > next ? now : next,
+                                      .epoch = cluster_backend_next_epoch(c, floor),
                                       .next_msn = CLUSTER_NEXT_NONE,
                                       .next_dsn = CLUSTER_NEXT_NONE};
     struct known *k = known_get(&c->known, r->claim.name, clock_us());

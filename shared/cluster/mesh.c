@@ -373,14 +373,6 @@ int mesh_write_set(const struct mesh *m, uint64_t instance, uint64_t since, stru
 
 /* --- claims --- */
 
-static uint64_t next_epoch(uint64_t floor, uint64_t seen)
-{
-    uint64_t now = (uint64_t)clock_wall_us();
-    if (seen > floor)
-        floor = seen;
-    return now > floor ? now : floor + 1;
-}
-
 static void judge_other(const struct mesh *m, const struct cluster_claim *claim,
                         const struct gossip_record *r, struct cluster_claimed *answer,
                         int *takeovers)
@@ -409,7 +401,8 @@ void mesh_judge(const struct mesh *m, const struct cluster_claim *claim,
     if (answer->owner.found)
         judge_other(m, claim, &record, answer, takeovers);
     if (answer->verdict == CLAIM_GRANTED)
-        answer->epoch = next_epoch(claim->floor, answer->owner.found ? answer->owner.epoch : 0);
+        answer->epoch = cluster_backend_next_epoch(
+            m->cluster, answer->owner.epoch > claim->floor ? answer->owner.epoch : claim->floor);
 }
 
 /* --- messages --- */

@@ -32,9 +32,8 @@ static void none_acquire(void *state, const struct cluster_claim *claim, struct 
 {
     struct none *n = state;
     const struct cluster_held *held = cluster_backend_held(n->cluster, claim->name);
-    uint64_t now = (uint64_t)clock_wall_us();
     struct cluster_claimed answer = {.verdict = CLAIM_GRANTED,
-                                     .epoch = now > claim->floor ? now : claim->floor + 1,
+                                     .epoch = cluster_backend_next_epoch(n->cluster, claim->floor),
                                      .owner.from_directory = true,
                                      .next_msn = CLUSTER_NEXT_NONE,
                                      .next_dsn = CLUSTER_NEXT_NONE};

@@ -44,7 +44,9 @@ static struct {
         bool frozen;
         int64_t wall_us;
         struct list stash;      /* what was due while it was frozen */
+        struct worker *worker;
         struct sim_event *turn; /* its worker's */
+        int64_t frozen_us;      /* since when, or 0 */
     } nodes[PLACES];
     bool cut[PLACES][PLACES];
 } world;
@@ -220,6 +222,17 @@ void sim_trace(void)
     world.tracing = true;
 }
 
+/* As worker_enter() does in every handler. */
+static void notice_gap(int node)
+{
+    int64_t since_us = node >= 0 ? world.nodes[node].frozen_us : 0;
+    if (since_us == 0)
+        return;
+    world.nodes[node].frozen_us = 0;
+    if (world.nodes[node].worker != NULL && world.now_us - since_us > WORKER_GAP_US)
+        worker_after_gap(world.nodes[node].worker, world.now_us - since_us);
+}
+
 static void run_one(struct sim_event *e)
 {
     heap_remove(e);
@@ -231,6 +244,7 @@ static void run_one(struct sim_event *e)
     void (*run)(void *arg) = e->run;
     void *arg = e->arg;
     int previous = sim_enter(e->node);
+    notice_gap(e->node);
     world.run++;
     trace(e->node);
     free(e);
@@ -251,6 +265,8 @@ void sim_freeze(int node, bool frozen)
 {
     struct sim_event *e, *tmp;
     world.nodes[node].frozen = frozen;
+    if (frozen && world.nodes[node].frozen_us == 0)
+        world.nodes[node].frozen_us = world.now_us;
     if (frozen)
         return;
     LIST_EACH_SAFE (e, tmp, &world.nodes[node].stash, node_stash) {
@@ -466,6 +482,8 @@ int workers_init(struct workers *g, const struct config *config, int count)
     w->mailbox_last = &w->mailbox_first;
     w->mailbox_fd = world.building;
     list_init(&w->deferred);
+    world.nodes[world.building].worker = w;
+    world.nodes[world.building].frozen_us = 0;
     return 0;
 }
 
@@ -484,6 +502,7 @@ void workers_fini(struct workers *g)
     struct worker *w = g->workers;
     must(w->mailbox_first == NULL && list_empty(&w->deferred));
     sim_cancel(&world.nodes[node_of(w)].turn);
+    world.nodes[node_of(w)].worker = NULL;
     free(w);
     *g = (struct workers){0};
 }

@@ -78,15 +78,15 @@ int pull_compare(const struct upstream *u, const struct run *run)
     return (u->run.origin->instance > ours) - (u->run.origin->instance < ours);
 }
 
-/* A lower run is taken only on the directory's steady word. */
+/* A run lower than the feed's is taken only on the directory's steady word, one lower than the
+ * owner's never. */
 static bool is_stale(const struct pull *p, const struct upstream *u)
 {
     const struct run *run = log_newest(p->feed->log);
-    if (run != NULL && pull_compare(u, run) < 0)
-        return !u->owner.regressed;
-    if (u->run.epoch != u->owner.epoch)
-        return u->run.epoch < u->owner.epoch;
-    return u->run.origin->instance < u->owner.instance;
+    if (u->run.epoch != u->owner.epoch ? u->run.epoch < u->owner.epoch
+                                       : u->run.origin->instance < u->owner.instance)
+        return true;
+    return run != NULL && pull_compare(u, run) < 0 && !u->owner.regressed;
 }
 
 /* The owner decides how long it waits for its publisher, but not for ever: it may have been fenced

@@ -17,9 +17,9 @@ struct known {
     struct list node; /* oldest first */
     int64_t touched_us;
     bool found, lost;
-    bool regressed; /* taken although it was lower than what had been seen */
-    bool missing;   /* the directory had no record when it was last read */
+    bool missing; /* the directory had no record when it was last read */
     uint64_t epoch, instance;
+    uint64_t top_epoch, top_instance; /* the highest ever seen: above these after a regression */
     char node_id[NAME_NODE_MAX + 1];
     char *address;        /* empty: not known yet */
     uint64_t low_epoch;   /* a lower epoch that the directory shows, or 0 */
@@ -42,6 +42,8 @@ struct known *known_touch(struct known_table *t, const char *name, int64_t now_u
 
 /* Below, at or above 0 as the entry is lower than, equal to or higher than (epoch, instance). */
 int known_compare(const struct known *k, uint64_t epoch, uint64_t instance);
+/* True when the entry is lower than what had been seen before. */
+bool known_is_regressed(const struct known *k);
 void known_set(struct known *k, const struct cluster_owner *owner);
 void known_owner(const struct known *k, struct cluster_owner *out);
 

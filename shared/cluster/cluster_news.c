@@ -26,7 +26,7 @@ static void tell(struct cluster *c, const struct known *k, const struct cluster_
     if (c->events.on_owner == NULL)
         return;
     struct cluster_owner told = *owner;
-    told.regressed = k->regressed;
+    told.regressed = known_is_regressed(k);
     if (cluster_backend_is_watched(c, k->name) || map_get(c->held, k->name) != NULL)
         c->events.on_owner(k->name, &told, c->arg);
 }
@@ -89,7 +89,6 @@ static void on_lower(struct cluster *c, struct known *k, const struct cluster_ow
              k->name, k->epoch, owner->epoch, owner->node);
     METRIC_INC(c->worker->metrics.epoch_regress_total);
     known_set(k, owner);
-    k->regressed = true;
     tell(c, k, owner);
 }
 
@@ -149,7 +148,7 @@ void cluster_settle(struct cluster *c, const char *name, struct cluster_owner *o
     if (k == NULL || !owner->found || known_compare(k, owner->epoch, owner->instance) < 0)
         return;
     bool equal = known_compare(k, owner->epoch, owner->instance) == 0;
-    owner->regressed = k->regressed;
+    owner->regressed = known_is_regressed(k);
     if (equal && k->found)
         return;
     known_owner(k, owner);
@@ -168,7 +167,7 @@ void cluster_raise(struct cluster *c, const char *name, const struct cluster_own
 uint64_t cluster_backend_epoch_seen(struct cluster *c, const char *name)
 {
     struct known *k = known_get(&c->known, name, clock_us());
-    return k != NULL ? k->epoch : 0;
+    return k != NULL ? k->top_epoch : 0;
 }
 
 bool cluster_backend_is_settled(struct cluster *c, const char *name)

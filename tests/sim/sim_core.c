@@ -43,7 +43,7 @@ static struct {
     struct {
         bool frozen;
         int64_t wall_us;
-        struct list stash;      /* what was due while it was frozen */
+        struct list stash; /* what was due while it was frozen */
         struct worker *worker;
         struct sim_event *turn; /* its worker's */
         int64_t frozen_us;      /* since when, or 0 */

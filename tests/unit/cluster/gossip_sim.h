@@ -43,6 +43,7 @@ struct sim_event {
 };
 
 struct sim {
+    int64_t wall_step_us; /* of the clocks of nodes that start */
     bool unicast;
     const char *cluster, *secret;
     int loss_percent, double_percent;
@@ -250,7 +251,8 @@ static inline void sim_start_with(struct sim *s, int i, const char *secret, cons
     must(n->g == NULL);
     n->life++;
     struct cluster_self self = {.instance = sim_random(s) | 1,
-                                .since_us = s->now_us + (int64_t)(i % 7) * 3600 * S};
+                                .since_us =
+                                    s->now_us + (int64_t)(i % 7) * 3600 * S + s->wall_step_us};
     snprintf(self.node, sizeof self.node, "%s", n->id);
     snprintf(self.relay_address, sizeof self.relay_address, "10.0.0.%d:1935", i);
     snprintf(self.http_address, sizeof self.http_address, "10.0.0.%d:8080", i);

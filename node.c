@@ -249,7 +249,9 @@ static int open_cluster(struct node *n)
                                 .client = &n->client,
                                 .guard = n->guard};
     char host[256], error[CONFIG_ERROR_MAX];
-    node_advertise(n->config, host, sizeof host);
+    if (!node_advertise(n->config, host, sizeof host))
+        log_warn(&n->log, "node.unreachable addr=%s help=\"no network yet; set node.advertise\"",
+                 host);
     snprintf(self.node, sizeof self.node, "%s", n->config->node.id);
     snprintf(self.version, sizeof self.version, "%s", version_text());
     join_address(self.relay_address, host, n->cluster_port);

@@ -13,22 +13,25 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Any address of ours that others may reach, or loopback. */
-static void some_address(char *out, size_t room)
+/* Any address of ours that others may reach; false, and loopback, when there is none. */
+static bool some_address(char *out, size_t room)
 {
     struct ifaddrs *list = NULL;
+    bool found = false;
     snprintf(out, room, "127.0.0.1");
     if (getifaddrs(&list) != 0)
-        return;
+        return false;
     for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
         bool usable = (i->ifa_flags & IFF_UP) != 0 && (i->ifa_flags & IFF_LOOPBACK) == 0;
         if (!usable || i->ifa_addr == NULL || i->ifa_addr->sa_family != AF_INET)
             continue;
         getnameinfo(i->ifa_addr, sizeof(struct sockaddr_in), out, (socklen_t)room, NULL, 0,
                     NI_NUMERICHOST);
+        found = true;
         break;
     }
     freeifaddrs(list);
+    return found;
 }
 
 /* The local address of the route to "HOST:PORT", as text; false when there is none. */
@@ -69,17 +72,17 @@ static bool route_to_peers(const struct config *c, char *out, size_t room)
     return false;
 }
 
-void node_advertise(const struct config *c, char *out, size_t room)
+bool node_advertise(const struct config *c, char *out, size_t room)
 {
     bool found = false;
     if (c->node.advertise[0] != '\0') {
         snprintf(out, room, "%s", c->node.advertise);
-        return;
+        return true;
     }
     switch (c->cluster.backend) {
     case CLUSTER_NONE:
         snprintf(out, room, "127.0.0.1");
-        return;
+        return true;
     case CLUSTER_REDIS:
         found = route_to_redis(c, out, room);
         break;
@@ -91,6 +94,5 @@ void node_advertise(const struct config *c, char *out, size_t room)
         found = route_to_peers(c, out, room);
         break;
     }
-    if (!found)
-        some_address(out, room);
+    return found || some_address(out, room);
 }

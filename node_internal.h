@@ -63,8 +63,9 @@ struct node {
 };
 
 /* The host that others dial: node.advertise, or the local address of the route to where the cluster
- * is found (Redis, the group, the first static peer that has one), or any address of ours. */
-void node_advertise(const struct config *c, char *out, size_t room);
+ * is found (Redis, the group, the first static peer that has one), or any address of ours; false,
+ * and loopback, when there is none yet. */
+bool node_advertise(const struct config *c, char *out, size_t room);
 /* Runs a step on every worker and waits until all have, at most until the deadline (clock_us). */
 void node_on_workers(struct node *n, void (*run)(struct node *n, struct worker *w),
                      int64_t deadline_us);

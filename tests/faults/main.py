@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import lab
 
 TROUBLE_LINES = 12  # of one failure
-QUICK = ("1", "2", "3", "4", "7", "11", "12", "13", "21", "25")
+QUICK = ("1", "2", "3", "4", "7", "11", "12", "13", "21", "25", "multicast", "static")
 
 
 def arguments():

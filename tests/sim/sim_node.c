@@ -319,11 +319,13 @@ void sim_node_kill(int index)
     for (int i = 0; i < SIM_STREAMS; i++)
         sim_viewer_leave(index, i);
     sim_encoders_drop_node(index);
-    sim_links_drop_node(index);
     resolver_stop(n->resolve, n->workers.workers);
-    sim_links_drop_node(index);
     cluster_stop(n->cluster);
-    workers_drain(&n->workers);
+    /* What is answered may ask once more. */
+    for (int i = 0; i < 4; i++) {
+        sim_links_drop_node(index);
+        workers_drain(&n->workers);
+    }
     relay_server_free(&n->relay);
     ingest_free(&n->ingest);
     resolver_free(&n->resolve);

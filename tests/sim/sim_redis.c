@@ -63,7 +63,7 @@ static struct {
     struct list conns;
     bool up, frozen;
     int lose_percent;
-    int64_t clock_us;
+    int64_t clock_us, latest_us; /* ahead of the world's; the furthest it ever was */
     lua_State *lua;
     struct {
         char sha[SHA_TEXT], *text;
@@ -623,9 +623,12 @@ void sim_redis_fault(enum sim_redis_fault fault)
         return;
     case SIM_REDIS_CLOCK:
         server.clock_us += sim_chance(50) ? HOUR_US : -HOUR_US;
+        if (server.latest_us < server.clock_us)
+            server.latest_us = server.clock_us;
         return;
     case SIM_REDIS_LATER:
-        server.clock_us += 2 * HOUR_US;
+        server.latest_us += HOUR_US;
+        server.clock_us = server.latest_us;
         return;
     case SIM_REDIS_EXPIRE:
         sim_store_expire_leases(server.store);

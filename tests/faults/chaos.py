@@ -263,8 +263,8 @@ def agree(bed):
 
 
 def weigh(bed):
-    """{pid: (kib, descriptors)}"""
-    return {n.pid: (n.memory_kib(), n.descriptors()) for n in bed.nodes.values()}
+    """{pid: (kib, descriptors)}, without those of connections: publishers and links may be elsewhere now."""
+    return {n.pid: (n.memory_kib(), n.descriptors() - int(n.metric("connections_open"))) for n in bed.nodes.values()}
 
 
 def grown(before, after):

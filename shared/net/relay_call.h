@@ -17,7 +17,7 @@ struct relay_client {
     const struct relay_identity *self;
     struct relay_offsets *offsets;
     struct relay_links *links; /* may be NULL */
-    struct tls_context *tls; /* cluster.tls; NULL: plain */
+    struct tls_context *tls;   /* cluster.tls; NULL: plain */
 };
 
 /* Each may be NULL but on_end. */

@@ -157,8 +157,8 @@ struct relay_end {
     struct slice text;
 };
 
-/* Payloads of end, gap and accepted records.  Text beyond RELAY_END_TEXT_MAX is cut off by the writer and
- * refused by the reader.  Readers return 0 or ERR_PROTOCOL. */
+/* Payloads of end, gap and accepted records.  Text beyond RELAY_END_TEXT_MAX is cut off by the
+ * writer and refused by the reader.  Readers return 0 or ERR_PROTOCOL. */
 void relay_end_write(struct wr *w, const struct relay_end *end);
 int relay_end_decode(struct slice payload, struct relay_end *out);
 void relay_gap_write(struct wr *w, uint64_t first_seq);

@@ -58,8 +58,7 @@ static void on_end(struct http_call *c, enum close_reason why, void *arg)
     http_call_cancel(&d->call);
 }
 
-static const struct http_call_ops ops = {
-    .on_head = on_head, .on_body = on_body, .on_end = on_end};
+static const struct http_call_ops ops = {.on_head = on_head, .on_body = on_body, .on_end = on_end};
 
 static void start(struct desk *d, uint16_t port, const char *method, const char *target,
                   const char *body)

@@ -7,15 +7,13 @@
  * A listener is touched by its worker only (and by main while no thread runs); closing comes as a
  * message.
  */
-#include "net/listener.h"
+#include "net/listener_internal.h"
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/obj.h"
 #include "core/clock.h"
 #include "core/config.h"
-#include "net/admission.h"
-#include "proto/proxy.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,96 +21,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define LISTENER_MAGIC 0x6c697374U
-#define GUEST_MAGIC    0x67756573U
-
 #define LISTEN_BACKLOG         4096
 #define ACCEPTS_PER_TURN       64
-#define ACCEPT_PAUSE_MS        100  /* after EMFILE and its like */
-#define PROXY_DEADLINE_MS      5000 /* for the whole PROXY header */
-#define TLS_DEADLINE_MS        5000 /* for the handshake */
-#define DESCRIPTORS_PERCENT    95   /* of RLIMIT_NOFILE, less … */
-#define DESCRIPTORS_RESERVE    64   /* … these, for node links, Redis and files */
-#define DESCRIPTORS_FREE_LIMIT 32   /* with fewer than this allowed, the share alone counts */
+#define ACCEPT_PAUSE_MS        100 /* after EMFILE and its like */
+#define DESCRIPTORS_PERCENT    95  /* of RLIMIT_NOFILE, less … */
+#define DESCRIPTORS_RESERVE    64  /* … these, for node links, Redis and files */
+#define DESCRIPTORS_FREE_LIMIT 32  /* with fewer than this allowed, the share alone counts */
 
-struct listener {
-    uint32_t magic;
-    struct listener_set *set;
-    struct worker *worker;
-    int fd;
-    struct event accept_event;
-    struct timer pause_timer;
-    struct list waiting; /* guests that have not been admitted yet */
-    struct log_limit refused_limit, failed_limit;
-    struct message close_message;
-    bool close_posted; /* atomic */
-};
+/* Accepting. */
 
-struct listener_set {
-    char *name;
-    bool proxy_protocol, essential;
-    struct tls_context *tls;
-    accept_handler *on_accept;
-    void *arg;
-    struct log_id log;
-    struct net_address bound;
-    int fd_max; /* a descriptor of this number or above: too many are in use */
-    struct admission *admission;
-    struct listener *listeners;
-    int count;
-};
-
-/* A connection that is counted, or waits for its PROXY header or handshake. */
-struct guest {
-    struct io_ticket ticket;
-    uint32_t magic;
-    struct io *io;
-    struct listener *listener; /* only while it waits */
-    struct admission *admission;
-    struct admission_count count;
-    struct list node;
-    bool secure; /* the handshake is under way */
-};
-
-/* Guests. */
-
-static void guest_on_close(struct io_ticket *t)
-{
-    struct guest *g = container_of(t, struct guest, ticket);
-    OBJ_CHECK(g, GUEST_MAGIC);
-    list_remove(&g->node);
-    admission_leave(g->admission, &g->count);
-    admission_unref(&g->admission);
-    OBJ_POISON(g);
-    free(g);
-}
-
-static struct guest *guest_new(struct listener *l, struct io *io,
-                               const struct admission_count *count)
-{
-    struct guest *g = xcalloc(1, sizeof *g);
-    g->magic = GUEST_MAGIC;
-    g->ticket.on_close = guest_on_close;
-    g->io = io;
-    g->listener = l;
-    g->admission = admission_ref(l->set->admission);
-    g->count = *count;
-    list_init(&g->node);
-    io_set_ticket(io, &g->ticket);
-    return g;
-}
-
-void listener_established(struct io *io)
-{
-    struct io_ticket *t = io_get_ticket(io);
-    if (t == NULL)
-        return;
-    struct guest *g = container_of(t, struct guest, ticket);
-    OBJ_CHECK(g, GUEST_MAGIC);
-    admission_established(g->admission, &g->count);
-}
-
-static void log_refused(struct listener *l, const struct net_address *peer, const char *why)
+void listener_refused(struct listener *l, const struct net_address *peer, const char *why)
 {
     char text[NET_ADDRESS_TEXT_MAX];
     METRIC_INC(l->worker->metrics.connections_refused_total);
@@ -122,129 +40,22 @@ static void log_refused(struct listener *l, const struct net_address *peer, cons
     log_warn(&l->set->log, "listen.refused name=%s peer=%s reason=%s", l->set->name, text, why);
 }
 
-/* Before it is admitted. */
-
-static void guest_refuse(struct guest *g, const char *why)
-{
-    struct io *io = g->io;
-    log_refused(g->listener, io_peer(io), why);
-    io_free(&io);
-}
-
-/* The connection counts for the address the balancer names, no longer for the balancer's own. */
-static bool guest_rename(struct guest *g, const struct proxy_header *h)
-{
-    struct net_address peer = {.sa = h->source, .len = h->source_len};
-    net_address_unmap(&peer);
-    admission_leave(g->admission, &g->count);
-    io_set_peer(g->io, &peer);
-    return admission_enter(g->admission, &peer, &g->count);
-}
-
-static void guest_start_tls(struct guest *g)
-{
-    g->secure = true;
-    io_deadline(g->io, TLS_DEADLINE_MS);
-    io_start_tls(g->io, g->listener->set->tls, NULL);
-}
-
-static void guest_admit(struct guest *g)
-{
-    struct listener *l = g->listener;
-    if (l->set->tls != NULL && !g->secure) {
-        guest_start_tls(g);
-        return;
-    }
-    list_remove(&g->node);
-    g->listener = NULL;
-    io_deadline(g->io, 0);
-    l->set->on_accept(l->worker, g->io, l->set->arg);
-}
-
-static void guest_read(struct guest *g)
-{
-    struct proxy_header h;
-    struct slice in = io_data(g->io);
-    ssize_t n = proxy_header_read(in.p, in.len, &h);
-    if (n == 0)
-        return;
-    if (n < 0) {
-        guest_refuse(g, "proxy_header");
-        return;
-    }
-    io_consume(g->io, (size_t)n);
-    if (h.has_source && !guest_rename(g, &h))
-        guest_refuse(g, "address_limit");
-    else
-        guest_admit(g);
-}
-
-/* One that only looks whether the port is open is nothing to tell. */
-static void guest_failed(struct guest *g)
-{
-    struct io *io = g->io;
-    if (io_error(io) == ERR_TLS)
-        guest_refuse(g, io_error_text(io));
-    else
-        io_free(&io);
-}
-
-static void on_guest(struct io *io, enum io_event ev, void *owner)
-{
-    struct guest *g = OBJ_CAST(struct guest, owner, GUEST_MAGIC);
-    switch (ev) {
-    case IO_DATA:
-        guest_read(g);
-        break;
-    case IO_TIMEOUT:
-        guest_refuse(g, g->secure ? "tls_timeout" : "proxy_timeout");
-        break;
-    case IO_FAILED:
-        guest_failed(g);
-        break;
-    case IO_CLOSED:
-        io_free(&io);
-        break;
-    case IO_CONNECTED:
-        guest_admit(g);
-        break;
-    case IO_DRAINED:
-        break;
-    }
-}
-
-/* Accepting. */
-
 static void admit(struct listener *l, int fd, struct net_address *peer)
 {
     struct listener_set *set = l->set;
     struct admission_count count;
     net_address_unmap(peer);
     if (fd >= set->fd_max && !set->essential) {
-        log_refused(l, peer, "descriptors");
+        listener_refused(l, peer, "descriptors");
         close(fd);
         return;
     }
     if (!admission_enter(set->admission, peer, &count)) {
-        log_refused(l, peer, "address_limit");
+        listener_refused(l, peer, "address_limit");
         close(fd);
         return;
     }
-    struct io *io = io_accept(l->worker, fd, peer, NULL, NULL);
-    struct guest *g = NULL;
-    bool waits = set->proxy_protocol || set->tls != NULL;
-    if (count.half_open || count.open || waits)
-        g = guest_new(l, io, &count);
-    if (!waits) {
-        set->on_accept(l->worker, io, set->arg);
-        return;
-    }
-    io_set_handler(io, on_guest, g);
-    list_append(&l->waiting, &g->node);
-    if (set->proxy_protocol)
-        io_deadline(io, PROXY_DEADLINE_MS);
-    else
-        guest_admit(g);
+    guest_take(l, io_accept(l->worker, fd, peer, NULL, NULL), &count);
 }
 
 static bool out_of_resources(int code)
@@ -470,11 +281,7 @@ void listeners_address_text(const struct listener_set *s, char out[NET_ADDRESS_T
 /* Who has not been admitted yet goes, too: nobody would end it later. */
 static void listener_shut(struct listener *l)
 {
-    struct guest *g;
-    while ((g = LIST_FIRST(&l->waiting, struct guest, node)) != NULL) {
-        struct io *io = g->io;
-        io_free(&io);
-    }
+    guests_leave(l);
     timer_stop(&l->pause_timer);
     if (l->fd < 0)
         return;

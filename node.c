@@ -1,19 +1,17 @@
 /*
  * A node: the way in (origin/) and the way out (edge/) around the hub, and the ports that lead
- * there. This file builds and ends them; node_drain.c goes out of service.  Main thread, but where
- * it says otherwise.
+ * there (node_ports.c).  This file builds and ends them; node_drain.c goes out of service.  Main
+ * thread, but where it says otherwise.
  */
 #include "node.h"
 
 #include "admin/api.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "base/must.h"
 #include "core/clock.h"
 #include "core/crypto.h"
 #include "core/process.h"
 #include "core/version.h"
-#include "edge/play_flv.h"
 #include "edge/play_rtmp.h"
 #include "net/listener.h"
 #include "node_internal.h"
@@ -27,11 +25,6 @@
 #include <unistd.h>
 
 /* ---- what the parts ask of each other ---- */
-
-static struct node *node_of(void *arg)
-{
-    return OBJ_CAST(struct node, arg, NODE_MAGIC);
-}
 
 static void on_owner(const char *name, const struct cluster_owner *owner, void *arg)
 {
@@ -107,128 +100,6 @@ static void api_kick(void *node, struct worker *caller, const char *name,
                      void (*done)(bool found, void *arg), void *arg)
 {
     ingest_kick(node_of(node)->ingest, caller, name, CLOSE_KICKED, done, arg);
-}
-
-/* ---- routes ---- */
-
-static void get_flv(struct http_exchange *x, const struct http_request *req, void *edge)
-{
-    play_flv(x, req, edge);
-}
-
-static void get_flv_refused(struct http_exchange *x, const struct http_request *req, void *arg)
-{
-    http_respond_error(x, 403, "refused", "this node takes publishers only: ask an edge");
-}
-
-static struct http_route *routes_add(struct http_route *to, size_t *count,
-                                     const struct http_route *from, size_t add, void *arg)
-{
-    to = xrealloc(to, (*count + add) * sizeof *to);
-    for (size_t i = 0; i < add; i++) {
-        to[*count] = from[i];
-        to[(*count)++].arg = arg;
-    }
-    return to;
-}
-
-static void build_http(struct node *n)
-{
-    const struct http_route flv = {.method = "GET",
-                                   .pattern = "/*/*.flv",
-                                   .handle = role_serves(n->config->node.role) ? get_flv
-                                                                               : get_flv_refused};
-    size_t count = 0, add;
-    const struct http_route *api = api_public_routes(&add);
-    n->public_routes = routes_add(NULL, &count, api, add, n->api);
-    n->public_routes = routes_add(n->public_routes, &count, &flv, 1, n->edge);
-    n->public_http =
-        http_server_new(&(struct http_server_options){.name = "http",
-                                                      .routes = n->public_routes,
-                                                      .route_count = count,
-                                                      .cors_origin = n->config->http.cors_origin});
-
-    count = 0;
-    api = api_admin_routes(&add);
-    n->admin_routes = routes_add(NULL, &count, api, add, n->api);
-    n->admin_http =
-        http_server_new(&(struct http_server_options){.name = "admin",
-                                                      .routes = n->admin_routes,
-                                                      .route_count = count,
-                                                      .arg = n->api,
-                                                      .on_request = api_admin_authorize});
-
-    struct http_route relay[RELAY_ROUTES], yield[YIELD_ROUTES], carried[CARRIED_ROUTES];
-    struct http_route cluster[CLUSTER_ROUTES];
-    relay_server_routes(n->relay, relay);
-    yield_routes(&n->yield, yield);
-    carried_routes(&n->carried, carried);
-    cluster_serve_routes(n->cluster, cluster);
-    count = 0;
-    api = api_cluster_routes(&add);
-    n->cluster_routes = routes_add(NULL, &count, api, add, n->api);
-    n->cluster_routes = routes_add(n->cluster_routes, &count, relay, RELAY_ROUTES, n->relay);
-    n->cluster_routes = routes_add(n->cluster_routes, &count, yield, YIELD_ROUTES, &n->yield);
-    n->cluster_routes = routes_add(n->cluster_routes, &count, carried, CARRIED_ROUTES, &n->carried);
-    n->cluster_routes = routes_add(n->cluster_routes, &count, cluster, CLUSTER_ROUTES, n->cluster);
-    n->cluster_http = http_server_new(&(struct http_server_options){
-        .name = "cluster", .routes = n->cluster_routes, .route_count = count});
-}
-
-/* ---- ports ---- */
-
-/* The ports are opened before what serves them is built (which has to know their numbers), and
- * nobody is accepted before the workers start. */
-static void accept_rtmp(struct worker *w, struct io *io, void *arg)
-{
-    rtmp_server_accept(w, io, node_of(arg)->rtmp);
-}
-
-static void accept_http(struct worker *w, struct io *io, void *arg)
-{
-    http_server_accept(w, io, node_of(arg)->public_http);
-}
-
-static void accept_admin(struct worker *w, struct io *io, void *arg)
-{
-    http_server_accept(w, io, node_of(arg)->admin_http);
-}
-
-static void accept_cluster(struct worker *w, struct io *io, void *arg)
-{
-    http_server_accept(w, io, node_of(arg)->cluster_http);
-}
-
-static int open_ports(struct node *n)
-{
-    const struct config *c = n->config;
-    const struct {
-        struct listener_set **set;
-        char *text;
-        struct listener_options options;
-    } ports[] = {
-        {&n->rtmp_port,
-         n->listen.rtmp,
-         {"rtmp", c->rtmp.listen, c->rtmp.proxy_protocol, false, NULL, accept_rtmp, n}},
-        {&n->http_port,
-         n->listen.http,
-         {"http", c->http.listen, c->http.proxy_protocol, false, NULL, accept_http, n}},
-        {&n->admin_port,
-         n->listen.admin,
-         {"admin", c->admin.listen, false, true, NULL, accept_admin, n}},
-        {&n->cluster_port,
-         n->listen.cluster,
-         {"cluster", c->cluster.listen, false, true, n->cluster_tls, accept_cluster, n}},
-    };
-    for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++) {
-        if (ports[i].set == &n->cluster_port && c->cluster.backend == CLUSTER_NONE)
-            continue;
-        int err = listeners_open(ports[i].set, &n->workers, &ports[i].options);
-        if (err < 0)
-            return err;
-        listeners_address_text(*ports[i].set, ports[i].text);
-    }
-    return 0;
 }
 
 /* ---- who we are ---- */
@@ -320,7 +191,7 @@ static int node_build(struct node *n)
     if (c->cluster.tls && c->cluster.backend != CLUSTER_NONE)
         n->cluster_tls = tls_secret_new(c->cluster.secret, c->cluster.name);
     n->client = (struct relay_client){&n->identity, n->offsets, n->links, n->cluster_tls};
-    err = open_ports(n);
+    err = node_open_ports(n);
     if (err == 0)
         err = open_cluster(n);
     if (err < 0)
@@ -344,7 +215,7 @@ static int node_build(struct node *n)
     }
     build_api(n);
     build_rtmp(n);
-    build_http(n);
+    node_build_http(n);
     return 0;
 }
 

@@ -17,7 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* What node.c and node_drain.c share. */
+/* What the node_*.c share. */
 
 #define NODE_MAGIC 0x6e6f6465
 
@@ -62,10 +62,20 @@ struct node {
     int waiting; /* answers that node_await() waits for; under the mutex */
 };
 
+static inline struct node *node_of(void *arg)
+{
+    return OBJ_CAST(struct node, arg, NODE_MAGIC);
+}
+
 /* The host that others dial: node.advertise, or the local address of the route to where the cluster
  * is found (Redis, the group, the first static peer that has one), or any address of ours; false,
  * and loopback, when there is none yet. */
 bool node_advertise(const struct config *c, char *out, size_t room);
+/* Opens the ports: what they lead to has to know their numbers.  Nobody is accepted before the
+ * workers start.  0 or a negative enum err; logged. */
+int node_open_ports(struct node *n);
+/* The HTTP servers with their routes, from the parts. */
+void node_build_http(struct node *n);
 /* Runs a step on every worker and waits until all have, at most until the deadline (clock_us). */
 void node_on_workers(struct node *n, void (*run)(struct node *n, struct worker *w),
                      int64_t deadline_us);

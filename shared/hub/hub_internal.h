@@ -42,6 +42,8 @@ void feed_consider_idle(struct feed *f);
 /* Home: tells the source or the node's hooks when the first reader came or the last one left. */
 void feed_update_wanted(struct feed *f);
 void feed_notify(struct feed *f);
+/* Home: what was appended in this turn goes to the replicas. */
+void feed_send_batch(struct feed *f);
 /* No thread runs any more: frees the feed without asking its home or its replicas. */
 void feed_abandon(struct feed **fp);
 

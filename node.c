@@ -191,7 +191,9 @@ static int node_build(struct node *n)
     if (c->cluster.tls && c->cluster.backend != CLUSTER_NONE)
         n->cluster_tls = tls_secret_new(c->cluster.secret, c->cluster.name);
     n->client = (struct relay_client){&n->identity, n->offsets, n->links, n->cluster_tls};
-    err = node_open_ports(n);
+    err = node_open_tls(n);
+    if (err == 0)
+        err = node_open_ports(n);
     if (err == 0)
         err = open_cluster(n);
     if (err < 0)
@@ -230,6 +232,8 @@ static void node_free(struct node *n)
     listeners_free(&n->http_port);
     listeners_free(&n->admin_port);
     listeners_free(&n->cluster_port);
+    listeners_free(&n->rtmps_port);
+    listeners_free(&n->https_port);
     api_free(&n->api);
     relay_server_free(&n->relay);
     ingest_free(&n->ingest); /* a feed it leaves may still ask the resolver */
@@ -242,6 +246,8 @@ static void node_free(struct node *n)
     relay_guard_free(&n->guard);
     workers_fini(&n->workers);
     tls_free(&n->cluster_tls);
+    tls_free(&n->rtmp_tls);
+    tls_free(&n->http_tls);
     free(n->public_routes);
     free(n->admin_routes);
     free(n->cluster_routes);
@@ -255,7 +261,8 @@ static void take_config(struct node *n, struct worker *w)
     w->config = n->reloaded;
 }
 
-/* SIGHUP: log level and access rules change, on every worker between two handlers; the rest stays.
+/* SIGHUP: certificates, log level and access rules change, on every worker between two handlers;
+ * the rest stays.
  */
 static void reload(struct node *n)
 {
@@ -272,13 +279,19 @@ static void reload(struct node *n)
     config_free(&old); /* nobody looks at it any more */
     listeners_set_trusted(n->rtmp_port, &next->limits.trusted);
     listeners_set_trusted(n->http_port, &next->limits.trusted);
+    if (n->rtmps_port != NULL)
+        listeners_set_trusted(n->rtmps_port, &next->limits.trusted);
+    if (n->https_port != NULL)
+        listeners_set_trusted(n->https_port, &next->limits.trusted);
+    node_reload_tls(n, next);
     log_info(&n->log, "config.reloaded");
 }
 
 static void log_ready(const struct node *n)
 {
-    log_info(&n->log, "listen.ready rtmp=%s http=%s cluster=%s admin=%s", n->listen.rtmp,
-             n->listen.http, n->listen.cluster, n->listen.admin);
+    log_info(&n->log, "listen.ready rtmp=%s http=%s cluster=%s admin=%s rtmps=%s https=%s",
+             n->listen.rtmp, n->listen.http, n->listen.cluster, n->listen.admin, n->listen.rtmps,
+             n->listen.https);
 }
 
 static void log_start(const struct node *n)

@@ -273,6 +273,10 @@ static void close_ports(struct node *n)
 {
     listeners_close(n->rtmp_port);
     listeners_close(n->http_port);
+    if (n->rtmps_port != NULL)
+        listeners_close(n->rtmps_port);
+    if (n->https_port != NULL)
+        listeners_close(n->https_port);
     listeners_close(n->admin_port);
     if (n->cluster_port != NULL)
         listeners_close(n->cluster_port);

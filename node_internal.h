@@ -37,7 +37,8 @@ struct node {
     struct relay_guard *guard;
     struct relay_offsets *offsets;
     struct relay_links *links;
-    struct tls_context *cluster_tls; /* of all links between nodes; NULL: they are plain */
+    struct tls_context *cluster_tls;         /* of all links between nodes; NULL: they are plain */
+    struct tls_context *rtmp_tls, *http_tls; /* of the public ports; NULL: no such port */
     struct ingest *ingest;
     struct edge *edge;
     struct relay_server *relay;
@@ -49,7 +50,8 @@ struct node {
     struct rtmp_server *rtmp;
     struct http_server *public_http, *admin_http, *cluster_http;
     struct http_route *public_routes, *admin_routes, *cluster_routes;
-    struct listener_set *rtmp_port, *http_port, *admin_port, *cluster_port;
+    struct listener_set *rtmp_port, *http_port, *admin_port, *cluster_port, *rtmps_port,
+        *https_port;
     struct api_listen listen;
 
     struct config *reloaded; /* what SIGHUP has put in the place of `config` on the workers */
@@ -67,6 +69,10 @@ static inline struct node *node_of(void *arg)
     return OBJ_CAST(struct node, arg, NODE_MAGIC);
 }
 
+/* The contexts of the ports that speak TLS to clients; a negative error is logged. */
+int node_open_tls(struct node *n);
+/* Takes what is in the certificate's files now, or keeps what there was. */
+void node_reload_tls(struct node *n, const struct config *next);
 /* The host that others dial: node.advertise, or the local address of the route to where the cluster
  * is found (Redis, the group, the first static peer that has one), or any address of ours; false,
  * and loopback, when there is none yet. */

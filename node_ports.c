@@ -114,9 +114,16 @@ int node_open_ports(struct node *n)
         {&n->cluster_port,
          n->listen.cluster,
          {"cluster", c->cluster.listen, false, true, n->cluster_tls, accept_cluster, n}},
+        {&n->rtmps_port,
+         n->listen.rtmps,
+         {"rtmps", c->rtmp.tls_listen, c->rtmp.proxy_protocol, false, n->rtmp_tls, accept_rtmp, n}},
+        {&n->https_port,
+         n->listen.https,
+         {"https", c->http.tls_listen, c->http.proxy_protocol, false, n->http_tls, accept_http, n}},
     };
     for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++) {
-        if (ports[i].set == &n->cluster_port && c->cluster.backend == CLUSTER_NONE)
+        bool no_cluster = ports[i].set == &n->cluster_port && c->cluster.backend == CLUSTER_NONE;
+        if (no_cluster || ports[i].options.address[0] == '\0')
             continue;
         int err = listeners_open(ports[i].set, &n->workers, &ports[i].options);
         if (err < 0)

@@ -17,7 +17,7 @@ struct api;
 /* Addresses in use, "HOST:PORT"; empty: not listening. */
 struct api_listen {
     char rtmp[NET_ADDRESS_TEXT_MAX], http[NET_ADDRESS_TEXT_MAX], cluster[NET_ADDRESS_TEXT_MAX],
-        admin[NET_ADDRESS_TEXT_MAX];
+        admin[NET_ADDRESS_TEXT_MAX], rtmps[NET_ADDRESS_TEXT_MAX], https[NET_ADDRESS_TEXT_MAX];
 };
 
 struct api_options {

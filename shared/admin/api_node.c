@@ -18,8 +18,13 @@ static const char *const roles[] = {
 
 static json_t *listen_json(const struct api_listen *l)
 {
-    return json_pack("{s:s,s:s,s:s,s:[],s:s}", "rtmp", l->rtmp, "http", l->http, "cluster",
-                     l->cluster, "webrtc", "admin", l->admin);
+    json_t *out = json_pack("{s:s,s:s,s:s,s:[],s:s}", "rtmp", l->rtmp, "http", l->http, "cluster",
+                            l->cluster, "webrtc", "admin", l->admin);
+    if (l->rtmps[0] != '\0')
+        json_object_set_new(out, "rtmps", json_string(l->rtmps));
+    if (l->https[0] != '\0')
+        json_object_set_new(out, "https", json_string(l->https));
+    return out;
 }
 
 static json_t *node_json(const struct api *a, size_t streams)

@@ -62,7 +62,7 @@ const struct option config_options[] = {
 
     OPT_TEXT("rtmp.listen", rtmp.listen, ":1935", 1, 300, check_listen, 0,
              "RTMP: HOST:PORT, :PORT for all addresses, port 0 for a free one"),
-    OPT_TEXT("rtmp.tls_listen", rtmp.tls_listen, "", 0, 300, check_listen_or_empty, OPTION_UNUSED,
+    OPT_TEXT("rtmp.tls_listen", rtmp.tls_listen, "", 0, 300, check_listen_or_empty, 0,
              "RTMPS; empty: none"),
     {"rtmp.merge_ms", OPTION_MS, offsetof(struct config, rtmp.merge_ms), "auto", 0, 10 * SECOND_MS,
      automatic, NULL, 0,
@@ -72,17 +72,17 @@ const struct option config_options[] = {
              "expect PROXY v1/v2 from an L4 balancer"),
 
     OPT_TEXT("http.listen", http.listen, ":8080", 1, 300, check_listen, 0,
-             "HLS, HTTP-FLV, WHIP, WHEP, API and console"),
-    OPT_TEXT("http.tls_listen", http.tls_listen, "", 0, 300, check_listen_or_empty, OPTION_UNUSED,
+             "HLS, HTTP-FLV, WHIP, WHEP, API and console; HTTP/2 with prior knowledge"),
+    OPT_TEXT("http.tls_listen", http.tls_listen, "", 0, 300, check_listen_or_empty, 0,
              "HTTPS, HTTP/2 by ALPN; empty: none"),
     OPT_TEXT("http.cors_origin", http.cors_origin, "*", 0, 255, check_visible, 0,
              "Access-Control-Allow-Origin of media and playlists; empty: none"),
     OPT_BOOL("http.proxy_protocol", http.proxy_protocol, "false", 0,
              "expect PROXY v1/v2 from an L4 balancer"),
 
-    OPT_TEXT("tls.certificate", tls.certificate, "", 0, 4095, NULL, 0,
+    OPT_TEXT("tls.certificate", tls.certificate, "", 0, 4095, NULL, OPTION_RELOAD,
              "PEM file with the certificate and its chain; Redis is shown it too, when it asks"),
-    OPT_TEXT("tls.key", tls.key, "", 0, 4095, NULL, 0, "PEM file with the private key"),
+    OPT_TEXT("tls.key", tls.key, "", 0, 4095, NULL, OPTION_RELOAD, "PEM file with the private key"),
 
     OPT_TEXT("webrtc.listen", webrtc.listen, ":8000", 1, 300, check_listen, OPTION_UNUSED,
              "UDP; worker n uses port + n; port 0: free ports"),

@@ -78,6 +78,10 @@ struct tls_context;
  */
 void io_start_tls(struct io *io, struct tls_context *context, const char *server_name);
 
+/* The protocol that both ends agreed on in the handshake (ALPN), as long as the connection; empty:
+ * none. */
+struct slice io_tls_protocol(const struct io *io);
+
 /* Stops all events at once, closes the socket (what is queued is dropped); the io stays valid. */
 void io_close(struct io *io);
 /*
@@ -146,6 +150,9 @@ uint64_t io_bytes_out(const struct io *io);
 /* Kernel send buffer in bytes (SO_SNDBUF) and TCP_NOTSENT_LOWAT, so that a slow reader holds
  * little. */
 void io_set_send_buffer(struct io *io, int bytes);
+/* TCP_NOTSENT_LOWAT alone: the kernel holds little that is not under way, however far away the peer
+ * is. */
+void io_set_unsent_max(struct io *io, int bytes);
 /* TCP_USER_TIMEOUT and keepalive for peers that may vanish without a word. */
 void io_set_dead_peer(struct io *io, int64_t user_timeout_ms);
 /* Memory of ours this connection holds, bytes. */

@@ -57,6 +57,15 @@ const char *io_error_text(const struct io *io)
     return tls ? io->tls->text : err_text(io->error);
 }
 
+struct slice io_tls_protocol(const struct io *io)
+{
+    const unsigned char *p = NULL;
+    unsigned len = 0;
+    if (io->tls != NULL && io->tls->ssl != NULL)
+        SSL_get0_alpn_selected(io->tls->ssl, &p, &len);
+    return slice_of(p, len);
+}
+
 bool io_is_closed(const struct io *io)
 {
     return io->fd < 0 && !io->failed;
@@ -78,6 +87,12 @@ void io_set_send_buffer(struct io *io, int bytes)
         return;
     io_set_option(io->fd, SOL_SOCKET, SO_SNDBUF, bytes);
     io_set_option(io->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes);
+}
+
+void io_set_unsent_max(struct io *io, int bytes)
+{
+    if (io->fd >= 0)
+        io_set_option(io->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes);
 }
 
 void io_set_dead_peer(struct io *io, int64_t user_timeout_ms)

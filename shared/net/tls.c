@@ -12,39 +12,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TLS_MAGIC 0x746c7363U
-
 /* Of TLS 1.2; those of 1.3 are all fit. */
 #define CIPHERS_12      "ECDHE+AESGCM:ECDHE+CHACHA20"
 #define SECRET_SUITE    "TLS_AES_128_GCM_SHA256"
 #define SECRET_IDENTITY "sluice-secret-1"
 #define SECRET_LABEL    "sluice tls secret 1"
 
-struct tls_context {
-    uint32_t magic;
-    SSL_CTX *ssl;
-    BIO_METHOD *bio;
-    bool by_secret;
-    uint8_t key[SHA256_SIZE]; /* with by_secret */
-};
+SSL_CTX *tls_settings_new(struct tls_context *t)
+{
+    SSL_CTX *ssl = SSL_CTX_new(TLS_method());
+    must(ssl != NULL);
+    SSL_CTX_set_app_data(ssl, t);
+    int version_min = t->kind == TLS_SECRET ? TLS1_3_VERSION : TLS1_2_VERSION;
+    must(SSL_CTX_set_min_proto_version(ssl, version_min) == 1);
+    must(SSL_CTX_set_cipher_list(ssl, CIPHERS_12) == 1);
+    SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
+    must(SSL_CTX_set_num_tickets(ssl, 0) == 1);
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(ssl, 1);
+    SSL_CTX_set_verify(ssl, t->kind == TLS_SERVER ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+    return ssl;
+}
 
-static struct tls_context *context_new(int version_min)
+struct tls_context *tls_context_new(enum tls_kind kind)
 {
     struct tls_context *t = xcalloc(1, sizeof *t);
     t->magic = TLS_MAGIC;
+    t->kind = kind;
+    pthread_mutex_init(&t->mutex, NULL);
     t->bio = io_tls_bio_method_new();
-    t->ssl = SSL_CTX_new(TLS_method());
-    must(t->ssl != NULL && t->bio != NULL);
-    SSL_CTX_set_app_data(t->ssl, t);
-    must(SSL_CTX_set_min_proto_version(t->ssl, version_min) == 1);
-    must(SSL_CTX_set_cipher_list(t->ssl, CIPHERS_12) == 1);
-    SSL_CTX_set_options(t->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
-    must(SSL_CTX_set_num_tickets(t->ssl, 0) == 1);
-    SSL_CTX_set_session_cache_mode(t->ssl, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(t->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                 SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_read_ahead(t->ssl, 1);
-    SSL_CTX_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
+    t->ssl = tls_settings_new(t);
     return t;
 }
 
@@ -57,60 +56,12 @@ void tls_free(struct tls_context **tp)
     OBJ_CHECK(t, TLS_MAGIC);
     SSL_CTX_free(t->ssl);
     BIO_meth_free(t->bio);
-    OPENSSL_cleanse(t->key, sizeof t->key);
+    pthread_mutex_destroy(&t->mutex);
+    OPENSSL_cleanse(t->secret, sizeof t->secret);
     OBJ_POISON(t);
+    free(t->ca);
+    free(t->alpn);
     free(t);
-}
-
-/* Certificates. */
-
-static const char *last_reason(void)
-{
-    unsigned long code = ERR_peek_last_error();
-    if (ERR_SYSTEM_ERROR(code))
-        return strerror(ERR_GET_REASON(code));
-    const char *text = ERR_reason_error_string(code);
-    return text != NULL ? text : "not usable";
-}
-
-static bool is_given(const char *file)
-{
-    return file != NULL && file[0] != '\0';
-}
-
-static int load_failed(const char *what, const char *file, char error[TLS_ERROR_MAX])
-{
-    snprintf(error, TLS_ERROR_MAX, "%s %s: %s", what, file, last_reason());
-    return ERR_TLS;
-}
-
-static int load_files(SSL_CTX *ssl, const struct tls_client_options *o, char error[TLS_ERROR_MAX])
-{
-    ERR_clear_error();
-    if (!is_given(o->ca))
-        must(SSL_CTX_set_default_verify_paths(ssl) == 1);
-    else if (SSL_CTX_load_verify_file(ssl, o->ca) != 1)
-        return load_failed("the authority's file", o->ca, error);
-    if (!is_given(o->certificate))
-        return 0;
-    if (SSL_CTX_use_certificate_chain_file(ssl, o->certificate) != 1)
-        return load_failed("the certificate", o->certificate, error);
-    if (SSL_CTX_use_PrivateKey_file(ssl, o->key, SSL_FILETYPE_PEM) != 1)
-        return load_failed("the key", o->key, error);
-    return 0;
-}
-
-int tls_client_new(struct tls_context **out, const struct tls_client_options *o,
-                   char error[TLS_ERROR_MAX])
-{
-    struct tls_context *t = context_new(TLS1_2_VERSION);
-    int err = load_files(t->ssl, o, error);
-    if (err < 0) {
-        tls_free(&t);
-        return err;
-    }
-    *out = t;
-    return 0;
 }
 
 /* A secret. */
@@ -129,7 +80,7 @@ static SSL_SESSION *secret_session(SSL *ssl)
     if (session != NULL &&
         SSL_SESSION_set1_id_context(session, (const unsigned char *)SECRET_IDENTITY,
                                     strlen(SECRET_IDENTITY)) == 1 &&
-        SSL_SESSION_set1_master_key(session, t->key, sizeof t->key) == 1 &&
+        SSL_SESSION_set1_master_key(session, t->secret, sizeof t->secret) == 1 &&
         SSL_SESSION_set_cipher(session, SSL_CIPHER_find(ssl, suite)) == 1 &&
         SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION) == 1)
         return session;
@@ -160,11 +111,11 @@ static int find_secret(SSL *ssl, const unsigned char *id, size_t id_len, SSL_SES
 
 struct tls_context *tls_secret_new(const char *secret, const char *scope)
 {
-    struct tls_context *t = context_new(TLS1_3_VERSION);
+    struct tls_context *t = tls_context_new(TLS_SECRET);
     const struct slice parts[] = {slice_of((const uint8_t *)SECRET_LABEL, sizeof SECRET_LABEL),
                                   slice_text(scope)};
-    t->by_secret = true;
-    crypto_hmac_sha256(slice_text(secret), parts, sizeof parts / sizeof parts[0], t->key);
+    _Static_assert(sizeof t->secret == SHA256_SIZE, "the key of a secret");
+    crypto_hmac_sha256(slice_text(secret), parts, sizeof parts / sizeof parts[0], t->secret);
     must(SSL_CTX_set_ciphersuites(t->ssl, SECRET_SUITE) == 1);
     must(SSL_CTX_set_session_id_context(t->ssl, (const unsigned char *)SECRET_IDENTITY,
                                         strlen(SECRET_IDENTITY)) == 1);
@@ -193,7 +144,9 @@ static bool expect_name(SSL *ssl, const char *name)
 SSL *tls_session(struct tls_context *t, BIO *bio, bool server, const char *name)
 {
     OBJ_CHECK(t, TLS_MAGIC);
+    pthread_mutex_lock(&t->mutex);
     SSL *ssl = SSL_new(t->ssl);
+    pthread_mutex_unlock(&t->mutex);
     if (ssl == NULL) {
         BIO_free(bio);
         return NULL;
@@ -203,7 +156,7 @@ SSL *tls_session(struct tls_context *t, BIO *bio, bool server, const char *name)
         SSL_set_accept_state(ssl);
     else
         SSL_set_connect_state(ssl);
-    if (!t->by_secret && !server && !expect_name(ssl, name)) {
+    if (t->kind == TLS_CLIENT && !expect_name(ssl, name)) {
         SSL_free(ssl);
         return NULL;
     }
@@ -212,7 +165,15 @@ SSL *tls_session(struct tls_context *t, BIO *bio, bool server, const char *name)
 
 bool tls_is_proven(const struct tls_context *t, SSL *ssl)
 {
-    return t->by_secret ? SSL_session_reused(ssl) == 1 : SSL_get_verify_result(ssl) == X509_V_OK;
+    switch (t->kind) {
+    case TLS_CLIENT:
+        return SSL_get_verify_result(ssl) == X509_V_OK;
+    case TLS_SECRET:
+        return SSL_session_reused(ssl) == 1;
+    case TLS_SERVER:
+        break;
+    }
+    return true;
 }
 
 const BIO_METHOD *tls_bio_method(const struct tls_context *t)
@@ -221,6 +182,14 @@ const BIO_METHOD *tls_bio_method(const struct tls_context *t)
 }
 
 /* Failures, in words. */
+
+const char *tls_reason(unsigned long code)
+{
+    if (ERR_SYSTEM_ERROR(code))
+        return strerror(ERR_GET_REASON(code));
+    const char *text = ERR_reason_error_string(code);
+    return text != NULL ? text : "not usable";
+}
 
 bool tls_is_foreign(void)
 {
@@ -280,12 +249,12 @@ void tls_explain(const struct tls_context *t, SSL *ssl, char text[TLS_ERROR_MAX]
     int reason = ERR_GET_REASON(ERR_peek_last_error());
     if (tls_is_foreign())
         snprintf(text, TLS_ERROR_MAX, "the peer does not speak TLS");
-    else if (t->by_secret && is_other_secret(reason))
+    else if (t->kind == TLS_SECRET && is_other_secret(reason))
         snprintf(text, TLS_ERROR_MAX, "the peer has another secret, or none");
     else if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
         explain_certificate(SSL_get_verify_result(ssl), text);
     else if (reason > SSL_AD_REASON_OFFSET)
-        snprintf(text, TLS_ERROR_MAX, "the peer refused (%s)", last_reason());
+        snprintf(text, TLS_ERROR_MAX, "the peer refused (%s)", tls_reason(ERR_peek_last_error()));
     else
-        snprintf(text, TLS_ERROR_MAX, "%s", last_reason());
+        snprintf(text, TLS_ERROR_MAX, "%s", tls_reason(ERR_peek_last_error()));
 }

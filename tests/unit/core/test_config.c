@@ -329,16 +329,15 @@ static void test_file_that_cannot_be_read(void **state)
 static void test_unused_settings_are_told(void **state)
 {
     struct capture out;
-    struct config *c =
-        parsed("tls: { certificate: a, key: b }\nrtmp: { merge_ms: 0, tls_listen: ':1' }\n"
-               "cluster: { static: { peers: ['a:1'] } }\n");
+    struct config *c = parsed("webrtc: { tcp_listen: ':1' }\nrtmp: { merge_ms: 0 }\n"
+                              "cluster: { static: { peers: ['a:1'] } }\n");
     capture_begin(&out);
     config_log_unused(c, &test_log);
     const char *text = capture_end(&out);
-    assert_non_null(strstr(text, " warn test config.unused setting=rtmp.tls_listen\n"));
+    assert_non_null(strstr(text, " warn test config.unused setting=webrtc.tcp_listen\n"));
     assert_non_null(strstr(text, "setting=cluster.static.peers\n"));
     assert_null(strstr(text, "setting=rtmp.merge_ms"));
-    assert_null(strstr(text, "setting=webrtc"));
+    assert_null(strstr(text, "setting=webrtc.listen"));
     config_free(&c);
 
     c = parsed("");

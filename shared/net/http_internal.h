@@ -1,23 +1,21 @@
 #ifndef SLUICE_NET_HTTP_INTERNAL_H
 #define SLUICE_NET_HTTP_INTERNAL_H
 
-#include "net/http_chunker.h"
-#include "net/http_intake.h"
 #include "net/http_server.h"
+#include "proto/http1.h"
 
 /*
- * What the parts of the HTTP/1.1 server share: http_server.c reads requests and owns connections,
- * http_body.c reads bodies, http_route.c finds handlers, http_answer.c writes answers.
+ * What the parts of the HTTP server share: http_server.c has servers and decides about the protocol
+ * of a connection, http_exchange.c has exchanges for handlers, http_route.c finds handlers; below
+ * them are the protocols, http1_connection.h and http2_connection.h.
  */
-#define HTTP_SERVER_MAGIC     0x68737276U
-#define HTTP_CONNECTION_MAGIC 0x68636f6eU
-#define HTTP_EXCHANGE_MAGIC   0x68657863U
+#define HTTP_SERVER_MAGIC   0x68737276U
+#define HTTP_EXCHANGE_MAGIC 0x68657863U
 
 #define HTTP_ANSWER_HEAD_MAX  (8 * 1024)   /* bytes of an answer's head */
+#define HTTP_ANSWER_FIELDS    32           /* headers of an answer */
 #define HTTP_JSON_MAX         (8 << 20)    /* bytes of a JSON answer */
-#define HTTP_PIPELINE_MAX     (16 * 1024)  /* bytes of later requests kept while one is answered */
 #define HTTP_STREAM_QUEUE_MAX (256 * 1024) /* bytes http_stream_write() may queue */
-#define HTTP_IGNORED_MAX      (64 * 1024)  /* bytes a peer may send into a streamed answer */
 #define HTTP_ANSWER_MS        20000        /* to take an answer, and 1 s for every … */
 #define HTTP_ANSWER_RATE_MIN  (8 * 1024)   /* … bytes of it */
 #define HTTP_STREAM_LINGER_MS 2000         /* to take the end of a stream */
@@ -29,8 +27,8 @@ struct http_times {
 
 /* What one worker has of a server; only that worker touches it. */
 struct http_local {
-    struct list connections;
-    int64_t date_s; /* what `date` says */
+    struct list http1, http2; /* connections */
+    int64_t date_s;           /* what `date` says */
     char date[HTTP1_DATE_SIZE];
 };
 
@@ -39,6 +37,7 @@ struct http_server {
     char *name, *cors_origin;
     const struct http_route *routes;
     size_t route_count;
+    bool http2;     /* spoken, too */
     bool has_early; /* a route has body_unread_max */
     void *arg;
     bool (*on_request)(struct http_exchange *x, const struct http_request *req, void *arg);
@@ -46,75 +45,64 @@ struct http_server {
     struct http_local locals[WORKERS_MAX];
 };
 
-enum http_state {
-    HTTP_READING,   /* a request is awaited or on its way */
-    HTTP_HANDLING,  /* an exchange is open, not answered yet */
-    HTTP_ANSWERING, /* the answer is queued; the next request comes after it */
-    HTTP_STREAMING, /* an exchange is open, its answer under way */
-    HTTP_ENDING,    /* the connection goes when what is queued is out */
+void http_server_set_times(struct http_server *s, const struct http_times *times);
+/* Longest time a peer may take for an answer of len bytes. */
+int64_t http_answer_ms(const struct http_server *s, size_t len);
+
+/* How a protocol does for an exchange what http_server.h says. */
+struct http_protocol {
+    /* The exchange is over with this. */
+    void (*respond)(struct http_exchange *x, int status, const struct http_header *headers,
+                    size_t count, struct slice body);
+    void (*stream)(struct http_exchange *x, int status, const struct http_header *headers,
+                   size_t count);
+    /* Of a stream that is no answer to HEAD. */
+    ssize_t (*writev)(struct http_exchange *x, const struct iovec *iov, int count);
+    int (*write)(struct http_exchange *x, struct slice bytes);
+    void (*end)(struct http_exchange *x);
+    void (*pause)(struct http_exchange *x, bool paused);
+    struct io *(*io)(struct http_exchange *x);
 };
 
-struct http_connection {
-    uint32_t magic;
-    enum http_state state;
-    struct http_server *server;
-    struct worker *worker;
-    struct io *io;
-    struct http_exchange *exchange; /* while HANDLING or STREAMING */
-    struct list node;
-    struct task turn; /* goes on after an answer, or frees the connection */
-    struct log_id log;
-    bool closed;
-    bool partial;     /* bytes of a request have come */
-    bool served;      /* had a request before */
-    bool in_handler;  /* the handler is on the stack */
-    bool close_after; /* no request after the present one */
-    bool body_open;   /* a body that follows has not come to its end */
-
-    /* The request being read. */
-    size_t head_len; /* 0: the head is not complete */
-    enum http1_body body_kind;
-    size_t body_len; /* with HTTP1_BODY_LENGTH */
-    size_t raw_len;  /* bytes of head and chunks that were decoded */
-    struct http1_chunks chunks;
-    struct buf body;           /* decoded chunks */
-    struct http_intake intake; /* of a body that follows; it outlives the exchange */
-
-    size_t answer_len; /* bytes of the answer that is queued */
-    size_t ignored;    /* bytes that came while streaming */
-};
-
+/* The protocol's own part is around it. */
 struct http_exchange {
     uint32_t magic;
-    struct http_connection *c;
+    const struct http_protocol *protocol;
+    struct http_server *server;
+    struct worker *worker;
+    const struct net_address *peer;
+    const struct log_id *log; /* the connection's */
     const struct http_exchange_ops *ops;
     void *owner;
-    struct http_chunker chunker;
     bool head_only; /* HEAD: no body follows */
-    bool old;       /* HTTP/1.0 */
+    bool streaming; /* the answer is an endless one, and has begun */
     bool gone;      /* on_gone is being called */
 };
 
-void http_server_set_times(struct http_server *s, const struct http_times *times);
-/* Longest time a peer may take for an answer of len bytes. */
-int64_t http_answer_ms(const struct http_connection *c, size_t len);
-struct http_local *http_local(const struct http_connection *c);
+/* Tells the owner that it is over; the protocol frees it then. */
+void http_exchange_tell_gone(struct http_exchange *x, enum close_reason why);
 
-/* Reads what is there of a body that follows, on to the exchange's owner. */
-void http_body_read(struct http_connection *c);
-/* The request's body, behind the head, is complete: false while it is not, or when it was refused
- * (the state is no more READING). */
-bool http_body_collect(struct http_connection *c);
-/* Ends the connection, and tells the exchange's owner. */
-void http_connection_close(struct http_connection *c, enum close_reason why);
-/* The exchange, if there is one, is over for its owner. */
-void http_exchange_gone(struct http_connection *c, enum close_reason why);
+/* A request as its handler sees it; the path is decoded into `path`.  0, or the status that refuses
+ * it. */
+int http_request_of(const struct http1_request *head, const struct net_address *peer,
+                    char path[HTTP1_LINE_MAX], struct http_request *req);
 
-/* Answers a request that has no exchange because it could not be read, and closes. */
-void http_refuse(struct http_connection *c, int status);
-/* The answer of the open exchange is queued: it is over. */
-void http_exchange_answered(struct http_exchange *x, size_t answer_len);
-void http_exchange_free(struct http_exchange **xp);
+/* The headers of an answer that say the same in every protocol: the date, the handler's, CORS and,
+ * with a body_len that is not negative, the length. */
+struct http_fields {
+    struct http_header list[HTTP_ANSWER_FIELDS];
+    size_t count;
+    char length[24];
+};
+void http_fields_of(struct http_fields *f, struct http_server *s, struct worker *w,
+                    const struct http_header *headers, size_t count, int64_t body_len);
+/* Answers of this status may have a body, and say how long it is. */
+bool http_status_has_body(int status);
+
+/* The answer to a request that has no exchange because it could not be read. */
+#define HTTP_REFUSAL_MAX 256
+struct slice http_refusal(int status, char room[HTTP_REFUSAL_MAX]);
+extern const struct http_header http_refusal_type;
 
 /* The route of req, whose captures are set; NULL when there is none. */
 const struct http_route *http_route_find(const struct http_server *s, struct http_request *req);

@@ -84,7 +84,7 @@ static void answer_preflight(struct http_exchange *x, const char *methods)
 
 static void answer_no_route(struct http_exchange *x, const struct http_request *req)
 {
-    const struct http_server *s = x->c->server;
+    const struct http_server *s = x->server;
     char allow[ALLOW_ROOM];
     allowed(s, req, allow);
     if (allow[0] == '\0') {
@@ -115,7 +115,7 @@ const struct http_route *http_route_find(const struct http_server *s, struct htt
 void http_route_request(struct http_exchange *x, const struct http_route *r,
                         struct http_request *req)
 {
-    const struct http_server *s = x->c->server;
+    const struct http_server *s = x->server;
     if (r == NULL)
         answer_no_route(x, req);
     else if (s->on_request == NULL || s->on_request(x, req, s->arg))

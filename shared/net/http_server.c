@@ -1,27 +1,14 @@
 /*
- * HTTP/1.1 connections: bytes -> request head, body -> exchange -> handler -> answer -> next
- * request.
- *
- * A request stays unread in the io until it is complete, so its head and body are slices of the
- * io's bytes (a chunked body is decoded beside them); one request at a time is answered.  A
- * connection ends in http_connection_close() or by io_close_after_flush(), and is freed at the end
- * of a turn, when neither a handler nor this code is on the stack.
+ * Servers, and the protocol that a connection speaks: what the peer chose in the handshake of TLS,
+ * else HTTP/1.1, which looks at the first bytes for those of HTTP/2.
  */
 #include "net/http_server.h"
 
-#include "base/err.h"
 #include "base/mem.h"
 #include "base/obj.h"
-#include "core/clock.h"
-#include "net/http_internal.h"
-#include "net/listener.h"
-#include "proto/url.h"
+#include "net/http1_connection.h"
 
 #include <stdlib.h>
-
-static void on_io(struct io *io, enum io_event ev, void *owner);
-static void on_turn(void *arg);
-static void connection_read(struct http_connection *c);
 
 struct http_server *http_server_new(const struct http_server_options *o)
 {
@@ -34,12 +21,15 @@ struct http_server *http_server_new(const struct http_server_options *o)
     s->route_count = o->route_count;
     for (size_t i = 0; i < o->route_count; i++)
         s->has_early = s->has_early || o->routes[i].body_unread_max > 0;
+    s->http2 = o->http2;
     s->arg = o->arg;
     s->on_request = o->on_request;
     s->times = (struct http_times){HTTP_HEAD_DEADLINE_MS, HTTP_IDLE_MS, HTTP_ANSWER_MS,
                                    HTTP_ANSWER_RATE_MIN};
-    for (size_t i = 0; i < WORKERS_MAX; i++)
-        list_init(&s->locals[i].connections);
+    for (size_t i = 0; i < WORKERS_MAX; i++) {
+        list_init(&s->locals[i].http1);
+        list_init(&s->locals[i].http2);
+    }
     return s;
 }
 
@@ -48,86 +38,21 @@ void http_server_set_times(struct http_server *s, const struct http_times *times
     s->times = *times;
 }
 
-struct http_local *http_local(const struct http_connection *c)
+int64_t http_answer_ms(const struct http_server *s, size_t len)
 {
-    return &c->server->locals[c->worker->index];
-}
-
-int64_t http_answer_ms(const struct http_connection *c, size_t len)
-{
-    const struct http_times *t = &c->server->times;
+    const struct http_times *t = &s->times;
     return t->answer_ms + (int64_t)len / t->answer_rate * 1000;
 }
-
-/* Connections and exchanges. */
 
 void http_server_accept(struct worker *w, struct io *io, void *server)
 {
     struct http_server *s = OBJ_CAST(struct http_server, server, HTTP_SERVER_MAGIC);
-    struct http_connection *c = xcalloc(1, sizeof *c);
-    c->magic = HTTP_CONNECTION_MAGIC;
-    c->server = s;
-    c->worker = w;
-    c->io = io;
-    c->log = (struct log_id){"http", w->index, log_new_id()};
-    task_init(&c->turn, on_turn, c);
-    buf_init(&c->body, HTTP_BODY_MAX);
-    list_append(&s->locals[w->index].connections, &c->node);
-    io_set_limits(io, HTTP1_HEAD_MAX + 2 * HTTP_BODY_MAX, HTTP_STREAM_QUEUE_MAX);
-    io_deadline(io, s->times.head_ms);
-    io_set_handler(io, on_io, c);
+    http1_accept(s, w, io);
 }
 
-static struct http_exchange *exchange_new(struct http_connection *c,
-                                          const struct http1_request *head)
+void http_server_drain(struct http_server *s, struct worker *w)
 {
-    struct http_exchange *x = xcalloc(1, sizeof *x);
-    x->magic = HTTP_EXCHANGE_MAGIC;
-    x->c = c;
-    x->head_only = slice_is(head->method, "HEAD");
-    x->old = head->fields.minor == 0;
-    return x;
-}
-
-void http_exchange_free(struct http_exchange **xp)
-{
-    OBJ_POISON(*xp);
-    free(*xp);
-    *xp = NULL;
-}
-
-static void connection_free(struct http_connection *c)
-{
-    task_cancel(&c->turn);
-    io_free(&c->io);
-    buf_fini(&c->body);
-    http_intake_fini(&c->intake);
-    OBJ_POISON(c);
-    free(c);
-}
-
-void http_exchange_gone(struct http_connection *c, enum close_reason why)
-{
-    struct http_exchange *x = c->exchange;
-    if (x == NULL)
-        return;
-    x->gone = true;
-    if (x->ops != NULL && x->ops->on_gone != NULL)
-        x->ops->on_gone(x, why, x->owner);
-    http_exchange_free(&c->exchange);
-}
-
-void http_connection_close(struct http_connection *c, enum close_reason why)
-{
-    if (c->closed)
-        return;
-    c->closed = true;
-    c->state = HTTP_ENDING;
-    log_debug(&c->log, "http.closed reason=%s", close_reason_name(why));
-    io_close(c->io);
-    list_remove(&c->node);
-    http_exchange_gone(c, why);
-    task_defer(c->worker, &c->turn);
+    http1_drain(s, w);
 }
 
 void http_server_free(struct http_server **sp)
@@ -135,327 +60,11 @@ void http_server_free(struct http_server **sp)
     struct http_server *s = *sp;
     if (s == NULL)
         return;
-    for (size_t i = 0; i < WORKERS_MAX; i++) {
-        struct http_connection *c;
-        while ((c = LIST_FIRST(&s->locals[i].connections, struct http_connection, node)) != NULL) {
-            http_connection_close(c, CLOSE_DRAIN);
-            connection_free(c);
-        }
-    }
+    for (size_t i = 0; i < WORKERS_MAX; i++)
+        http1_end_all(&s->locals[i]);
     OBJ_POISON(s);
     free(s->name);
     free(s->cors_origin);
     free(s);
     *sp = NULL;
-}
-
-static void drain(struct http_connection *c)
-{
-    c->close_after = true;
-    if (c->state == HTTP_READING || (c->exchange != NULL && !c->in_handler))
-        http_connection_close(c, CLOSE_DRAIN);
-}
-
-void http_server_drain(struct http_server *s, struct worker *w)
-{
-    struct list all = LIST_INIT(all);
-    struct http_connection *c;
-    list_splice(&all, &s->locals[w->index].connections);
-    while ((c = LIST_FIRST(&all, struct http_connection, node)) != NULL) {
-        list_remove(&c->node);
-        list_append(&s->locals[w->index].connections, &c->node);
-        drain(c);
-    }
-}
-
-/* Reading a request. */
-
-static int refusal_status(struct slice in, int err)
-{
-    bool long_line = err == ERR_TOO_LARGE &&
-                     memchr(in.p, '\n', in.len < HTTP1_LINE_MAX ? in.len : HTTP1_LINE_MAX) == NULL;
-    return long_line ? 414 : http1_refusal_status(err);
-}
-
-/* Bytes of a request are there, the rest is not: from the first of them the clock runs. */
-static void wait_for_more(struct http_connection *c)
-{
-    if (c->partial)
-        return;
-    c->partial = true;
-    if (c->served)
-        io_deadline(c->io, c->server->times.head_ms);
-}
-
-/* The most likely reason of such bytes is a setting, here or there. */
-static void tell_tls(struct http_connection *c, struct slice in)
-{
-    char text[NET_ADDRESS_TEXT_MAX];
-    if (in.p[0] != 22 || !log_limit_pass(&c->worker->peer_limit, clock_us(), &c->log))
-        return;
-    net_address_text(io_peer(c->io), text);
-    log_warn(&c->log, "http.tls name=%s peer=%s error=\"the peer speaks TLS, this port does not\"",
-             c->server->name, text);
-}
-
-static bool read_head(struct http_connection *c, struct http1_request *head)
-{
-    struct slice in = io_data(c->io);
-    ssize_t n = http1_request_read(in.p, in.len, head);
-    if (n == 0) {
-        wait_for_more(c);
-        return false;
-    }
-    if (n < 0) {
-        tell_tls(c, in);
-        http_refuse(c, refusal_status(in, (int)n));
-        return false;
-    }
-    if (head->fields.body == HTTP1_BODY_LENGTH && head->fields.content_length > HTTP_BODY_MAX) {
-        http_refuse(c, 413);
-        return false;
-    }
-    c->head_len = c->raw_len = (size_t)n;
-    c->body_kind = head->fields.body;
-    c->body_len = (size_t)head->fields.content_length;
-    c->chunks = (struct http1_chunks){0};
-    return true;
-}
-
-static void send_continue(struct http_connection *c)
-{
-    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    /* When it cannot be queued the peer sends its body after a while, as it may. */
-    (void)io_write(c->io, text, sizeof text - 1);
-}
-
-/* Handling it. */
-
-/* A request as its handler sees it; the path is decoded into `path`.  0, or the status that refuses
- * it. */
-static int read_target(struct http_connection *c, const struct http1_request *head,
-                       char path[HTTP1_LINE_MAX], struct http_request *req)
-{
-    *req = (struct http_request){
-        .target = head->target,
-        .query = head->query,
-        .peer = io_peer(c->io),
-        .headers = &head->fields,
-    };
-    if (!http_method_parse(head->method, &req->method))
-        return 501;
-    ssize_t n = url_path_decode(head->path, path, HTTP1_LINE_MAX);
-    if (n < 0 && !slice_is(head->path, "*"))
-        return 400;
-    req->path = n < 0 ? head->path : slice_of(path, (size_t)n);
-    return 0;
-}
-
-static void call_handler(struct http_connection *c, const struct http1_request *head,
-                         const struct http_route *route, struct http_request *req)
-{
-    listener_established(c->io);
-    io_deadline(c->io, 0);
-    c->close_after = c->close_after || req->body_follows || !head->fields.keep_alive;
-    c->exchange = exchange_new(c, head);
-    c->state = HTTP_HANDLING;
-    c->in_handler = true;
-    http_route_request(c->exchange, route, req);
-    c->in_handler = false;
-}
-
-static void handle(struct http_connection *c, const struct http1_request *head)
-{
-    char path[HTTP1_LINE_MAX];
-    struct http_request req;
-    struct slice in = io_data(c->io);
-    int status = read_target(c, head, path, &req);
-    if (status != 0) {
-        http_refuse(c, status);
-        return;
-    }
-    req.body = c->body_kind == HTTP1_BODY_CHUNKED
-                   ? buf_slice(&c->body)
-                   : slice_of(in.p + c->head_len, c->raw_len - c->head_len);
-    call_handler(c, head, http_route_find(c->server, &req), &req);
-}
-
-static void request_done(struct http_connection *c)
-{
-    io_consume(c->io, c->raw_len);
-    buf_consume(&c->body, buf_len(&c->body));
-    c->head_len = c->raw_len = 0;
-    c->partial = false;
-    c->served = true;
-}
-
-/* A request whose body its handler takes as it comes; false when it is none. */
-static bool handle_early(struct http_connection *c, const struct http1_request *head)
-{
-    char path[HTTP1_LINE_MAX];
-    struct http_request req;
-    if (c->body_kind != HTTP1_BODY_CHUNKED || !c->server->has_early ||
-        read_target(c, head, path, &req) != 0)
-        return false;
-    const struct http_route *route = http_route_find(c->server, &req);
-    if (route == NULL || route->body_unread_max == 0)
-        return false;
-    req.body_follows = c->body_open = true;
-    http_intake_init(&c->intake, route->body_unread_max);
-    if (head->fields.expect_continue)
-        send_continue(c);
-    call_handler(c, head, route, &req);
-    request_done(c);
-    return true;
-}
-
-/* Takes the next request when all of it is there. */
-static void read_request(struct http_connection *c)
-{
-    struct http1_request head;
-    bool fresh = c->head_len == 0;
-    if (fresh && (!read_head(c, &head) || handle_early(c, &head)))
-        return;
-    if (!http_body_collect(c)) {
-        if (c->state != HTTP_READING)
-            return;
-        if (fresh && head.fields.expect_continue && c->raw_len == io_data(c->io).len)
-            send_continue(c);
-        wait_for_more(c);
-        return;
-    }
-    if (!fresh) /* the bytes have moved since */
-        must(http1_request_read(io_data(c->io).p, io_data(c->io).len, &head) ==
-             (ssize_t)c->head_len);
-    handle(c, &head);
-    request_done(c);
-}
-
-static void ignore_input(struct http_connection *c)
-{
-    size_t len = io_data(c->io).len;
-    io_consume(c->io, len);
-    c->ignored += len;
-    if (c->ignored > HTTP_IGNORED_MAX)
-        http_connection_close(c, CLOSE_BAD_INPUT);
-}
-
-static void connection_read(struct http_connection *c)
-{
-    if (c->state == HTTP_READING && io_data(c->io).len > 0)
-        read_request(c);
-    if (c->exchange != NULL && c->body_open)
-        http_body_read(c);
-    else if (c->state == HTTP_STREAMING)
-        ignore_input(c);
-    else if (c->state != HTTP_READING && !c->closed && io_data(c->io).len > HTTP_PIPELINE_MAX)
-        io_pause(c->io);
-}
-
-/* After the answer. */
-
-void http_exchange_answered(struct http_exchange *x, size_t answer_len)
-{
-    struct http_connection *c = x->c;
-    http_exchange_free(&c->exchange);
-    c->answer_len = answer_len;
-    if (c->close_after) {
-        c->state = HTTP_ENDING;
-        io_close_after_flush(c->io, http_answer_ms(c, answer_len));
-        return;
-    }
-    c->state = HTTP_ANSWERING;
-    task_defer(c->worker, &c->turn); /* behind the io's own, which sends */
-}
-
-static void next_request(struct http_connection *c)
-{
-    if (c->close_after) {
-        c->state = HTTP_ENDING;
-        io_close_after_flush(c->io, http_answer_ms(c, 0));
-        return;
-    }
-    c->state = HTTP_READING;
-    io_deadline(c->io, c->server->times.idle_ms);
-    connection_read(c);
-    if (c->state == HTTP_READING)
-        io_resume(c->io);
-}
-
-static void on_turn(void *arg)
-{
-    struct http_connection *c = OBJ_CAST(struct http_connection, arg, HTTP_CONNECTION_MAGIC);
-    if (c->closed) {
-        connection_free(c);
-    } else if (c->state == HTTP_STREAMING) { /* HEAD: the head was all */
-        http_exchange_gone(c, CLOSE_FINISHED);
-        c->state = HTTP_ENDING;
-        io_close_after_flush(c->io, HTTP_STREAM_LINGER_MS);
-    } else if (c->state == HTTP_ANSWERING) {
-        if (io_queued(c->io) > 0)
-            io_deadline(c->io, http_answer_ms(c, c->answer_len));
-        else
-            next_request(c);
-    }
-}
-
-/* Events. */
-
-static void drained(struct http_connection *c)
-{
-    struct http_exchange *x = c->exchange;
-    if (c->state == HTTP_ANSWERING)
-        next_request(c);
-    else if (c->state == HTTP_STREAMING && x->ops != NULL && x->ops->on_writable != NULL)
-        x->ops->on_writable(x, x->owner);
-}
-
-static void peer_closed(struct http_connection *c)
-{
-    if (c->state == HTTP_ANSWERING) { /* it may still be reading */
-        c->state = HTTP_ENDING;
-        io_close_after_flush(c->io, http_answer_ms(c, c->answer_len));
-        return;
-    }
-    http_connection_close(c, CLOSE_PEER_CLOSED);
-}
-
-static void timed_out(struct http_connection *c)
-{
-    if (c->state == HTTP_READING && c->partial)
-        http_refuse(c, 408);
-    else
-        http_connection_close(c, c->state == HTTP_READING ? CLOSE_TIMEOUT : CLOSE_STALLED);
-}
-
-static void failed(struct http_connection *c)
-{
-    if (c->state == HTTP_READING && io_error(c->io) == ERR_TOO_LARGE)
-        http_refuse(c, 413);
-    else
-        http_connection_close(c, CLOSE_IO_ERROR);
-}
-
-static void on_io(struct io *io, enum io_event ev, void *owner)
-{
-    struct http_connection *c = OBJ_CAST(struct http_connection, owner, HTTP_CONNECTION_MAGIC);
-    switch (ev) {
-    case IO_DATA:
-        connection_read(c);
-        break;
-    case IO_DRAINED:
-        drained(c);
-        break;
-    case IO_CLOSED:
-        peer_closed(c);
-        break;
-    case IO_TIMEOUT:
-        timed_out(c);
-        break;
-    case IO_FAILED:
-        failed(c);
-        break;
-    case IO_CONNECTED:
-        break;
-    }
 }

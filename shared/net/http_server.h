@@ -8,7 +8,7 @@
 
 /*
  * HTTP requests to handlers, by a table of routes.  A handler sees an exchange (one request, one
- * answer) and never the protocol below it: HTTP/1.1 today, HTTP/2 streams of one connection later.
+ * answer) and never the protocol below it: HTTP/1.1, or a stream of an HTTP/2 connection.
  * Everything of an exchange happens on the worker that accepted its connection.
  */
 
@@ -76,6 +76,7 @@ struct http_server_options {
     size_t route_count;
     void *arg;               /* given to on_request, and to handlers of routes without one */
     const char *cors_origin; /* NULL: no CORS headers, OPTIONS is 405 */
+    bool http2;              /* spoken, too: as TLS agreed on, or when the peer begins with it */
     /* Called before the handler; false when it has answered (authentication).  May be NULL. */
     bool (*on_request)(struct http_exchange *x, const struct http_request *req, void *arg);
 };

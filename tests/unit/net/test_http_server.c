@@ -1,7 +1,7 @@
 #include "test.h"
 
 #include "base/err.h"
-#include "net/http_internal.h"
+#include "net/http1_connection.h"
 #include "net/http_server.h"
 #include "net_test.h"
 
@@ -573,7 +573,7 @@ static void a_stream_notices_that_its_peer_left(void **state)
 static void a_late_stream_notices_that_its_peer_left(void **state)
 {
     struct site *s = *state;
-    char early[HTTP_PIPELINE_MAX + 1000] = {0};
+    char early[HTTP1_PIPELINE_MAX + 1000] = {0};
     send_text(s->fd, "GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
     TURN_UNTIL(&s->f, s->later != NULL);
     send_all(s->fd, early, sizeof early);
@@ -592,14 +592,14 @@ static void a_stream_does_not_listen_for_ever(void **state)
     send_text(s->fd, "GET /stream?idle HTTP/1.1\r\nHost: h\r\n\r\n");
     READ_UNTIL(&s->f, &s->in, s->fd, inbox_has(&s->in, "FLV"));
     size_t sent = 0;
-    while (s->gone == 0 && sent < 2 * HTTP_IGNORED_MAX) {
+    while (s->gone == 0 && sent < 2 * HTTP1_IGNORED_MAX) {
         send_all(s->fd, noise, sizeof noise);
         sent += sizeof noise;
         fixture_turn(&s->f);
     }
     assert_int_equal(s->gone, 1);
     assert_int_equal(s->why, CLOSE_BAD_INPUT);
-    assert_true(sent > HTTP_IGNORED_MAX);
+    assert_true(sent > HTTP1_IGNORED_MAX);
 }
 
 static void head_of_a_stream(void **state)

@@ -4,12 +4,12 @@
  */
 #include "base/err.h"
 #include "base/must.h"
-#include "net/http_internal.h"
+#include "net/http1_connection.h"
 
 /* --- collected --- */
 
 /* Decodes chunks behind the head; true when the last one was there. */
-static bool collect_chunks(struct http_connection *c)
+static bool collect_chunks(struct http1_connection *c)
 {
     struct slice in = io_data(c->io), data;
     bool done = false;
@@ -19,19 +19,19 @@ static bool collect_chunks(struct http_connection *c)
         if (n == 0)
             return false;
         if (n < 0) {
-            http_refuse(c, 400);
+            http1_refuse(c, 400);
             return false;
         }
         c->raw_len += (size_t)n;
         if (buf_append(&c->body, data.p, data.len) < 0) {
-            http_refuse(c, 413);
+            http1_refuse(c, 413);
             return false;
         }
     }
     return true;
 }
 
-bool http_body_collect(struct http_connection *c)
+bool http1_body_collect(struct http1_connection *c)
 {
     switch (c->body_kind) {
     case HTTP1_BODY_LENGTH:
@@ -53,8 +53,8 @@ bool http_body_collect(struct http_connection *c)
 /* An http_take: ERR_CLOSED when nobody is left who wants the body. */
 static ssize_t take(struct slice bytes, void *arg)
 {
-    struct http_connection *c = arg;
-    struct http_exchange *x = c->exchange;
+    struct http1_connection *c = arg;
+    struct http_exchange *x = &c->exchange->x;
     if (x->ops == NULL || x->ops->on_body == NULL)
         return (ssize_t)bytes.len;
     ssize_t n = x->ops->on_body(x, bytes, x->owner);
@@ -63,25 +63,25 @@ static ssize_t take(struct slice bytes, void *arg)
     return n < 0 ? ERR_PROTOCOL : n;
 }
 
-static void refuse_body(struct http_connection *c)
+static void refuse_body(struct http1_connection *c)
 {
     if (c->state == HTTP_STREAMING) {
-        http_connection_close(c, CLOSE_BAD_INPUT);
+        http1_connection_close(c, CLOSE_BAD_INPUT);
         return;
     }
-    http_exchange_gone(c, CLOSE_BAD_INPUT);
-    http_refuse(c, 400);
+    http1_exchange_gone(c, CLOSE_BAD_INPUT);
+    http1_refuse(c, 400);
 }
 
-static void body_ended(struct http_connection *c)
+static void body_ended(struct http1_connection *c)
 {
-    struct http_exchange *x = c->exchange;
+    struct http_exchange *x = &c->exchange->x;
     c->body_open = false;
     if (x->ops != NULL && x->ops->on_body_end != NULL)
         x->ops->on_body_end(x, x->owner);
 }
 
-void http_body_read(struct http_connection *c)
+void http1_body_read(struct http1_connection *c)
 {
     while (c->exchange != NULL && c->body_open) {
         struct slice in = io_data(c->io);
@@ -98,14 +98,4 @@ void http_body_read(struct http_connection *c)
         if (done)
             body_ended(c);
     }
-}
-
-void http_exchange_pause(struct http_exchange *x, bool paused)
-{
-    if (x->gone)
-        return;
-    if (paused)
-        io_pause(x->c->io);
-    else
-        io_resume(x->c->io);
 }

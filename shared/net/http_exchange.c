@@ -1,0 +1,245 @@
+/*
+ * Exchanges as their handlers see them, whatever the protocol below.
+ */
+#include "base/err.h"
+#include "base/obj.h"
+#include "core/clock.h"
+#include "core/json.h"
+#include "net/http_internal.h"
+#include "proto/url.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define JSON_TYPE "application/json"
+
+static const struct {
+    int status;
+    const char *code, *message;
+} refusals[] = {
+    {400, "bad_request", "the request is malformed"},
+    {408, "timeout", "the request did not arrive in time"},
+    {413, "too_large", "the request's body is too large"},
+    {414, "uri_too_long", "the request's target is too long"},
+    {431, "head_too_large", "the request's header is too large"},
+    {501, "not_implemented", "the method is not known here"},
+    {505, "version", "only HTTP/1.0 and HTTP/1.1 are spoken here"},
+};
+
+/* Requests. */
+
+int http_request_of(const struct http1_request *head, const struct net_address *peer,
+                    char path[HTTP1_LINE_MAX], struct http_request *req)
+{
+    *req = (struct http_request){
+        .target = head->target,
+        .query = head->query,
+        .peer = peer,
+        .headers = &head->fields,
+    };
+    if (!http_method_parse(head->method, &req->method))
+        return 501;
+    ssize_t n = url_path_decode(head->path, path, HTTP1_LINE_MAX);
+    if (n < 0 && !slice_is(head->path, "*"))
+        return 400;
+    req->path = n < 0 ? head->path : slice_of(path, (size_t)n);
+    return 0;
+}
+
+/* Answers. */
+
+static const char *date_now(struct http_local *local)
+{
+    int64_t now_s = clock_wall_us() / 1000000;
+    if (local->date_s != now_s) {
+        http1_date(now_s, local->date);
+        local->date_s = now_s;
+    }
+    return local->date;
+}
+
+bool http_status_has_body(int status)
+{
+    return status >= 200 && status != 204 && status != 304;
+}
+
+static void add(struct http_fields *f, const char *name, struct slice value)
+{
+    must(f->count < HTTP_ANSWER_FIELDS);
+    f->list[f->count++] = (struct http_header){name, value};
+}
+
+static void add_cors(struct http_fields *f, const struct http_server *s)
+{
+    if (s->cors_origin == NULL)
+        return;
+    add(f, "Access-Control-Allow-Origin", slice_text(s->cors_origin));
+    if (strcmp(s->cors_origin, "*") != 0)
+        add(f, "Vary", slice_text("Origin"));
+    add(f, "Access-Control-Expose-Headers",
+        slice_text("Content-Length, Content-Range, Date, Age, ETag, Location, Link"));
+}
+
+void http_fields_of(struct http_fields *f, struct http_server *s, struct worker *w,
+                    const struct http_header *headers, size_t count, int64_t body_len)
+{
+    f->count = 0;
+    add(f, "Date", slice_text(date_now(&s->locals[w->index])));
+    for (size_t i = 0; i < count; i++)
+        add(f, headers[i].name, headers[i].value);
+    add_cors(f, s);
+    if (body_len < 0)
+        return;
+    snprintf(f->length, sizeof f->length, "%" PRId64, body_len);
+    add(f, "Content-Length", slice_text(f->length));
+}
+
+const struct http_header http_refusal_type = {"Content-Type",
+                                              {(const uint8_t *)JSON_TYPE, sizeof JSON_TYPE - 1}};
+
+struct slice http_refusal(int status, char room[HTTP_REFUSAL_MAX])
+{
+    size_t i = 0;
+    while (refusals[i].status != status)
+        must(++i < sizeof refusals / sizeof refusals[0]);
+    int len = snprintf(room, HTTP_REFUSAL_MAX, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}",
+                       refusals[i].code, refusals[i].message);
+    must(len > 0 && len < HTTP_REFUSAL_MAX);
+    return slice_of(room, (size_t)len);
+}
+
+/* Whole answers. */
+
+static bool is_open(struct http_exchange *x)
+{
+    OBJ_CHECK(x, HTTP_EXCHANGE_MAGIC);
+    must(x->gone || !x->streaming);
+    return !x->gone;
+}
+
+void http_respond(struct http_exchange *x, int status, const struct http_header *headers,
+                  size_t count, struct slice body)
+{
+    if (!is_open(x))
+        return;
+    log_debug(x->log, "http.answer status=%d bytes=%zu", status, body.len);
+    METRIC_INC(x->worker->metrics.http_requests_total);
+    x->protocol->respond(x, status, headers, count, body);
+}
+
+static void respond_json_with(struct http_exchange *x, int status, json_t *body,
+                              const struct http_header *headers, size_t count)
+{
+    struct http_header all[4] = {{"Content-Type", slice_text(JSON_TYPE)},
+                                 {"Cache-Control", slice_text("no-store")}};
+    struct buf text;
+    must(count <= 2);
+    for (size_t i = 0; i < count; i++)
+        all[2 + i] = headers[i];
+    buf_init(&text, HTTP_JSON_MAX);
+    if (json_print(body, &text) == 0)
+        http_respond(x, status, all, 2 + count, buf_slice(&text));
+    else
+        http_respond(x, 500, NULL, 0, slice_of(NULL, 0));
+    buf_fini(&text);
+    json_decref(body);
+}
+
+void http_respond_json(struct http_exchange *x, int status, json_t *body)
+{
+    respond_json_with(x, status, body, NULL, 0);
+}
+
+void http_respond_error_with(struct http_exchange *x, int status, const char *code,
+                             const char *message, const struct http_header *headers, size_t count)
+{
+    json_t *body = json_pack("{s:{s:s,s:s}}", "error", "code", code, "message", message);
+    must(body != NULL);
+    respond_json_with(x, status, body, headers, count);
+}
+
+void http_respond_error(struct http_exchange *x, int status, const char *code, const char *message)
+{
+    http_respond_error_with(x, status, code, message, NULL, 0);
+}
+
+/* Streams. */
+
+void http_stream(struct http_exchange *x, int status, const struct http_header *headers,
+                 size_t count)
+{
+    if (!is_open(x))
+        return;
+    METRIC_INC(x->worker->metrics.http_requests_total);
+    x->streaming = true;
+    x->protocol->stream(x, status, headers, count);
+}
+
+/* 1, or what a call on a stream that takes no bytes answers. */
+static int takes_bytes(const struct http_exchange *x)
+{
+    OBJ_CHECK(x, HTTP_EXCHANGE_MAGIC);
+    must(x->gone || x->streaming);
+    if (x->gone)
+        return ERR_CLOSED;
+    return x->head_only ? 0 : 1;
+}
+
+ssize_t http_stream_writev(struct http_exchange *x, const struct iovec *iov, int count)
+{
+    int takes = takes_bytes(x);
+    return takes == 1 ? x->protocol->writev(x, iov, count) : takes;
+}
+
+int http_stream_write(struct http_exchange *x, struct slice bytes)
+{
+    int takes = takes_bytes(x);
+    return takes == 1 ? x->protocol->write(x, bytes) : takes;
+}
+
+void http_stream_end(struct http_exchange *x, enum close_reason why)
+{
+    OBJ_CHECK(x, HTTP_EXCHANGE_MAGIC);
+    if (x->gone)
+        return;
+    must(x->streaming);
+    log_debug(x->log, "http.stream_end reason=%s", close_reason_name(why));
+    x->protocol->end(x);
+}
+
+/* The exchange for its handler. */
+
+void http_exchange_watch(struct http_exchange *x, const struct http_exchange_ops *ops, void *owner)
+{
+    OBJ_CHECK(x, HTTP_EXCHANGE_MAGIC);
+    x->ops = ops;
+    x->owner = owner;
+}
+
+void http_exchange_tell_gone(struct http_exchange *x, enum close_reason why)
+{
+    x->gone = true;
+    if (x->ops != NULL && x->ops->on_gone != NULL)
+        x->ops->on_gone(x, why, x->owner);
+}
+
+void http_exchange_pause(struct http_exchange *x, bool paused)
+{
+    if (!x->gone)
+        x->protocol->pause(x, paused);
+}
+
+struct worker *http_exchange_worker(const struct http_exchange *x)
+{
+    return x->worker;
+}
+
+const struct net_address *http_exchange_peer(const struct http_exchange *x)
+{
+    return x->peer;
+}
+
+struct io *http_exchange_io(struct http_exchange *x)
+{
+    return x->protocol->io(x);
+}

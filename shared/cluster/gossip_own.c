@@ -202,7 +202,7 @@ void own_free(struct gossip *g)
 {
     map_each(g->own, free_each, NULL);
     map_free(&g->own);
-    for (size_t i = 0; i < GOSSIP_CHANGES_MAX; i++)
-        free(g->changes[i].text);
+    for (uint64_t v = g->version; v > 0 && g->version - v < GOSSIP_CHANGES_MAX; v--)
+        free(g->changes[v % GOSSIP_CHANGES_MAX].text);
     free(g->changes);
 }

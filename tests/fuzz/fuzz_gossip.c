@@ -18,6 +18,23 @@ struct peer {
     bool challenged;
 };
 
+/* Linked in place of the real one, which would take most of the time: what is looked at is behind
+ * the tag. */
+void __wrap_crypto_hmac_sha256(struct slice key, const struct slice *parts, size_t count,
+                               uint8_t out[SHA256_SIZE]);
+void __wrap_crypto_hmac_sha256(struct slice key, const struct slice *parts, size_t count,
+                               uint8_t out[SHA256_SIZE])
+{
+    uint64_t sum = 0xcbf29ce484222325;
+    for (size_t i = 0; i < key.len; i++)
+        sum = (sum ^ key.p[i]) * 0x100000001b3;
+    for (size_t i = 0; i < count; i++)
+        for (size_t at = 0; at < parts[i].len; at++)
+            sum = (sum ^ parts[i].p[at]) * 0x100000001b3;
+    for (size_t i = 0; i < SHA256_SIZE / sizeof sum; i++, sum *= 0x100000001b3)
+        memcpy(out + i * sizeof sum, &sum, sizeof sum);
+}
+
 static void on_send(const struct net_address *to, struct slice datagram, void *arg)
 {
     struct peer *p = arg;

@@ -333,7 +333,7 @@ static void connect_now(void *arg)
 
 struct upstream_peer upstream_peer_of(const struct cluster_owner *owner)
 {
-    struct upstream_peer p;
+    struct upstream_peer p = {0};
     must(slice_copy(slice_text(owner->node), p.node, sizeof p.node) &&
          slice_copy(slice_text(owner->address), p.address, sizeof p.address));
     return p;

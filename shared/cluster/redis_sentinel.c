@@ -154,14 +154,21 @@ static void on_step(void *arg)
         ask(s);
 }
 
+static void await(struct redis_sentinel *s, struct redis_conn *c)
+{
+    for (size_t i = 0; i < REDIS_SENTINEL_CONNS_MAX; i++) {
+        if (s->waiting[i] == NULL || s->waiting[i] == c) {
+            s->waiting[i] = c;
+            return;
+        }
+    }
+    panic("more connections than places");
+}
+
 void redis_sentinel_find(struct redis_conn *c, bool failed, void *arg)
 {
     struct redis_sentinel *s = OBJ_CAST(struct redis_sentinel, arg, REDIS_SENTINEL_MAGIC);
-    size_t i = 0;
-    while (i < REDIS_SENTINEL_CONNS_MAX && s->waiting[i] != NULL && s->waiting[i] != c)
-        i++;
-    must(i < REDIS_SENTINEL_CONNS_MAX);
-    s->waiting[i] = c;
+    await(s, c);
     if (s->asking)
         return;
     s->asking = true;

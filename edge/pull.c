@@ -14,10 +14,8 @@
 #include <string.h>
 
 static const char *const end_names[] = {
-    [PULL_STREAM_ENDED] = "ended",
-    [PULL_LOST] = "lost",
-    [PULL_IDLE] = "idle",
-    [PULL_DISPLACED] = "displaced",
+    [PULL_STREAM_ENDED] = "ended", [PULL_HEARSAY_END] = "ended_on_the_way", [PULL_LOST] = "lost",
+    [PULL_IDLE] = "idle",          [PULL_DISPLACED] = "displaced",
 };
 
 const char *pull_end_name(enum pull_end why)
@@ -86,7 +84,7 @@ static bool is_stale(const struct pull *p, const struct upstream *u)
     if (u->run.epoch != u->owner.epoch ? u->run.epoch < u->owner.epoch
                                        : u->run.origin->instance < u->owner.instance)
         return true;
-    return run != NULL && pull_compare(u, run) < 0 && !u->owner.regressed;
+    return run != NULL && pull_compare(u, run) < 0 && u->owner.regressed_us <= run->opened_us;
 }
 
 /* The owner decides how long it waits for its publisher, but not for ever: it may have been fenced
@@ -194,7 +192,8 @@ static void tell_owner(struct pull *p, struct upstream *u)
     owner.instance = o->instance;
     owner.found = true;
     owner.lost = u->run.lost;
-    owner.from_directory = owner.regressed = false;
+    owner.from_directory = false;
+    owner.regressed_us = 0;
     if (strcmp(o->path, owner.node) != 0 || !cluster_owner_higher(&owner, &u->owner))
         return;
     u->owner.epoch = owner.epoch;
@@ -276,6 +275,12 @@ static bool has_moved(const struct pull *p, const struct upstream *u, enum relay
     return u->via && (end_reason(reason, text) == CLOSE_SOURCE_LOST || pull_is_behind(p, u));
 }
 
+/* True when the run is the sender's own. */
+static bool is_owners(const struct upstream *u)
+{
+    return u->run.origin != NULL && strcmp(u->run.origin->path, u->peer.node) == 0;
+}
+
 static void on_over(struct upstream *u, enum relay_end_reason reason, struct slice text, void *arg)
 {
     struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
@@ -293,7 +298,7 @@ static void on_over(struct upstream *u, enum relay_end_reason reason, struct sli
     }
     if (log_newest(p->feed->log) != NULL)
         feed_end(p->feed, end_reason(reason, text));
-    end(p, PULL_STREAM_ENDED);
+    end(p, is_owners(u) ? PULL_STREAM_ENDED : PULL_HEARSAY_END);
 }
 
 static bool place(const struct upstream *u, uint64_t *epoch, uint64_t *seq, void *arg)

@@ -32,6 +32,7 @@ struct pull;
 
 enum pull_end {
     PULL_STREAM_ENDED, /* the owner said so; the feed has ended */
+    PULL_HEARSAY_END,  /* a node between said so; the feed has ended, but it may not have */
     PULL_LOST,         /* the owner was away for too long; the feed has ended */
     PULL_IDLE,         /* nobody reads; the feed is as it was */
     PULL_DISPLACED,    /* another source has the feed */
@@ -59,7 +60,7 @@ struct pull *pull_open(struct feed *f, const struct relay_client *client,
 void pull_free(struct pull **pp);
 
 /* Who owns the stream now: a higher owner is followed, the same at another address from the next
- * connection on; a lower one only when it is `regressed` and no link works. */
+ * connection on; a lower one only when it is regressed and no link works. */
 void pull_offer(struct pull *p, const struct cluster_owner *owner);
 /* Tells on_owner once more who is pulled from: somebody believes in a lower one. */
 void pull_tell_owner(struct pull *p);

@@ -159,7 +159,7 @@ void pull_offer(struct pull *p, const struct cluster_owner *owner)
         p->owner = *owner;
         follow_higher(p);
     } else if (cluster_owner_higher(&p->owner, owner)) {
-        if (!owner->regressed || pull_is_linked(p))
+        if (owner->regressed_us == 0 || pull_is_linked(p))
             return;
         p->owner = *owner;
         pull_connect(p, NULL, COMING_OWNER);

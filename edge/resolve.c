@@ -53,6 +53,7 @@ struct resolution {
     struct timer tier;     /* while there is a pull: looks for a better upstream */
     int64_t not_before_us; /* no look-up before this */
     bool wanted, looking;
+    bool told_by_owner; /* that the run which the feed holds has ended */
 };
 
 static void look_up(struct resolution *s);
@@ -123,6 +124,7 @@ static void on_pull_end(struct pull *p, enum pull_end why, void *arg)
         feed_reset(s->feed);
     else
         s->not_before_us = clock_us() + RESOLVE_AGAIN_MS * 1000;
+    s->told_by_owner = why == PULL_STREAM_ENDED;
     timer_stop(&s->tier);
     zone_ask_cancel(&s->zone_ask);
     pull_free(&s->pull);
@@ -248,7 +250,7 @@ static bool is_over(const struct resolution *s, const struct cluster_owner *owne
 {
     const struct feed *f = s->feed;
     const struct run *run = log_newest(f->log);
-    if (owner->regressed || run == NULL)
+    if (run == NULL || owner->regressed_us > run->opened_us)
         return false;
     const struct cluster_owner had = {.epoch = run->epoch,
                                       .instance = run->origin != NULL
@@ -257,7 +259,7 @@ static bool is_over(const struct resolution *s, const struct cluster_owner *owne
     if (cluster_owner_higher(owner, &had))
         return false;
     return cluster_owner_higher(&had, owner) ||
-           (f->state == FEED_ENDED && f->why != CLOSE_SOURCE_LOST);
+           (f->state == FEED_ENDED && f->why != CLOSE_SOURCE_LOST && s->told_by_owner);
 }
 
 static void consider(struct resolution *s, const struct cluster_owner *owner)
@@ -420,7 +422,7 @@ struct news {
 /* Told by the directory while the higher owner still delivers. */
 static bool is_refuted(const struct resolution *s, const struct cluster_owner *owner)
 {
-    return owner->regressed && s->pull != NULL && pull_is_linked(s->pull);
+    return owner->regressed_us != 0 && s->pull != NULL && pull_is_linked(s->pull);
 }
 
 static void on_news(struct message *m)

@@ -55,10 +55,10 @@ struct cluster_owner {
     bool found;
     bool lost;           /* the publisher's transport is gone; it may come back */
     bool from_directory; /* false: a guess while the directory is away (the last owner known) */
-    /* Lower than what had been seen, but the directory has shown it steadily for 15 s: take it only
-     * when no link to the higher owner lives; else tell the higher one again by cluster_learn.
-     */
-    bool regressed;
+    /* 0, or: lower than what had been seen, but the directory showed it steadily for 15 s; believed
+     * since then (clock_us), and what was seen before that counts no more.  Taken only when no link
+     * to a higher owner lives; else the higher one is told again by cluster_learn. */
+    int64_t regressed_us;
     uint64_t epoch, instance;
     char node[NAME_NODE_MAX + 1];
     char address[CLUSTER_ADDRESS_MAX];

@@ -79,11 +79,6 @@ int known_compare(const struct known *k, uint64_t epoch, uint64_t instance)
     return k->instance < instance ? -1 : 1;
 }
 
-bool known_is_regressed(const struct known *k)
-{
-    return known_compare(k, k->top_epoch, k->top_instance) < 0;
-}
-
 void known_set(struct known *k, const struct cluster_owner *owner)
 {
     k->found = owner->found;
@@ -91,21 +86,22 @@ void known_set(struct known *k, const struct cluster_owner *owner)
     k->missing = false;
     k->epoch = owner->epoch;
     k->instance = owner->instance;
-    if (!known_is_regressed(k)) {
-        k->top_epoch = k->epoch;
-        k->top_instance = k->instance;
-    }
     k->low_epoch = 0;
     slice_copy(slice_text(owner->node), k->node_id, sizeof k->node_id);
     free(k->address);
     k->address = xstrdup(owner->address);
+    if (known_compare(k, k->top_epoch, k->top_instance) < 0)
+        return;
+    k->top_epoch = k->epoch;
+    k->top_instance = k->instance;
+    k->regressed_us = 0;
 }
 
 void known_owner(const struct known *k, struct cluster_owner *out)
 {
     *out = (struct cluster_owner){.found = k->found && k->address[0] != '\0',
                                   .lost = k->lost,
-                                  .regressed = known_is_regressed(k),
+                                  .regressed_us = k->regressed_us,
                                   .epoch = k->epoch,
                                   .instance = k->instance};
     slice_copy(slice_text(k->node_id), out->node, sizeof out->node);

@@ -19,7 +19,8 @@ struct known {
     bool found, lost;
     bool missing; /* the directory had no record when it was last read */
     uint64_t epoch, instance;
-    uint64_t top_epoch, top_instance; /* the highest ever seen: above these after a regression */
+    uint64_t top_epoch, top_instance; /* the highest ever seen: above these after a regression … */
+    int64_t regressed_us;             /* … at this time; 0: there was none */
     char node_id[NAME_NODE_MAX + 1];
     char *address;        /* empty: not known yet */
     uint64_t low_epoch;   /* a lower epoch that the directory shows, or 0 */
@@ -42,8 +43,6 @@ struct known *known_touch(struct known_table *t, const char *name, int64_t now_u
 
 /* Below, at or above 0 as the entry is lower than, equal to or higher than (epoch, instance). */
 int known_compare(const struct known *k, uint64_t epoch, uint64_t instance);
-/* True when the entry is lower than what had been seen before. */
-bool known_is_regressed(const struct known *k);
 void known_set(struct known *k, const struct cluster_owner *owner);
 void known_owner(const struct known *k, struct cluster_owner *out);
 

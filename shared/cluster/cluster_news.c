@@ -26,7 +26,7 @@ static void tell(struct cluster *c, const struct known *k, const struct cluster_
     if (c->events.on_owner == NULL)
         return;
     struct cluster_owner told = *owner;
-    told.regressed = known_is_regressed(k);
+    told.regressed_us = k->regressed_us;
     if (cluster_backend_is_watched(c, k->name) || map_get(c->held, k->name) != NULL)
         c->events.on_owner(k->name, &told, c->arg);
 }
@@ -89,6 +89,7 @@ static void on_lower(struct cluster *c, struct known *k, const struct cluster_ow
              k->name, k->epoch, owner->epoch, owner->node);
     METRIC_INC(c->worker->metrics.epoch_regress_total);
     known_set(k, owner);
+    k->regressed_us = now_us;
     tell(c, k, owner);
 }
 
@@ -148,7 +149,7 @@ void cluster_settle(struct cluster *c, const char *name, struct cluster_owner *o
     if (k == NULL || !owner->found || known_compare(k, owner->epoch, owner->instance) < 0)
         return;
     bool equal = known_compare(k, owner->epoch, owner->instance) == 0;
-    owner->regressed = known_is_regressed(k);
+    owner->regressed_us = k->regressed_us;
     if (equal && k->found)
         return;
     known_owner(k, owner);

@@ -44,6 +44,7 @@ void feed_open_run(struct feed *f, uint64_t epoch, uint64_t first_seq, int64_t w
     bool continues = f->state == FEED_LIVE || f->state == FEED_LOST;
     struct run *r = log_open_run(f->log, epoch, first_seq, inforce);
     r->wall_us = wall_us;
+    r->opened_us = clock_us();
     r->shift_set = !continues;
     f->frames_pending = true;
     if (f->since_us == 0)

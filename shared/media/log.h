@@ -65,7 +65,8 @@ struct run {
     struct inforce *inforce;   /* at next */
     struct run_origin *origin; /* NULL: a local publisher fills it */
     int64_t newest_dts_us, newest_wire_ms;
-    int64_t wall_us; /* unix time of dts 0 at the origin: program date-time */
+    int64_t opened_us; /* clock_us, when it began to be held here; set by whoever opened it */
+    int64_t wall_us;   /* unix time of dts 0 at the origin: program date-time */
 
     struct frame **ring;
     uint32_t ring_mask;

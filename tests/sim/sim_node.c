@@ -54,24 +54,20 @@ static bool is_behind(const struct sim_viewer *v, const struct run *run, uint64_
     return owner != v->instance ? owner < v->instance : run->next < v->next;
 }
 
-/* Only the steady word of the directory takes a viewer back; until what it sees is higher than
- * ever, order among lower ones is not promised. */
+/* Only the steady word of the directory takes a viewer back. */
 static void check_place(struct sim_viewer *v, const struct run *run, uint64_t owner)
 {
     const struct sim_node *n = &sim_nodes[v->node];
     uint64_t regressions = METRIC_GET(n->workers.workers[0].metrics.epoch_regress_total);
     if (regressions != v->regressions)
         v->regressed_us = clock_us();
-    bool regressed = (v->regressed_us != 0 && clock_us() - v->regressed_us < REGRESSED_US) ||
-                     v->epoch < v->top_epoch;
+    bool regressed = v->regressed_us != 0 && clock_us() - v->regressed_us < REGRESSED_US;
     if (is_behind(v, run, owner) && !regressed)
         sim_violation("viewer of %s at %s went back from %" PRIu64 ".%" PRIu64 " of %016" PRIx64
                       " to %" PRIu64 ".%" PRIu64 " of %016" PRIx64,
                       sim_stream_names[v->stream], n->id, v->epoch, v->next, v->instance,
                       run->epoch, run->next, owner);
     v->epoch = run->epoch;
-    if (v->top_epoch < v->epoch)
-        v->top_epoch = v->epoch;
     v->instance = owner;
     v->next = run->next;
     v->regressions = regressions;

@@ -21,7 +21,6 @@ struct sim_viewer {
     bool joined;
     struct sim_event *again;        /* comes back after an end */
     uint64_t epoch, instance, next; /* where it is */
-    uint64_t top_epoch;             /* the highest it was at */
     uint64_t regressions;           /* the node's count of them … */
     int64_t regressed_us;           /* … and when that last rose */
 };

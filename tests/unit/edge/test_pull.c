@@ -343,7 +343,7 @@ static void a_lower_run_is_taken_on_the_directorys_steady_word(void **state)
     struct world *w = *state;
     start(w);
     struct cluster_owner o = owner_of(&w->b, 50);
-    o.regressed = true;
+    o.regressed_us = clock_us();
     node_publish(&w->b, 50);
     node_frames(&w->b, 5);
     pull_offer(w->pull, &o); /* not while the higher one delivers */

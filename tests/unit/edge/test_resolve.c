@@ -298,7 +298,7 @@ static void who_is_higher_is_followed(void **state)
     TURN_UNTIL(&w->f, log_newest(f->log)->next == 7);
     assert_int_equal(epoch_of(f), 200);
     assert_int_equal(pulls_total(w), 2);
-    o.regressed = true; /* the directory insists, but the higher one lives */
+    o.regressed_us = clock_us(); /* the directory insists, but the higher one lives */
     resolver_on_owner(w->resolver, RELAY_STREAM, &o);
     settle(w);
     assert_int_equal(w->cluster.learned, 1);

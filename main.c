@@ -29,7 +29,8 @@ static const char help[] =
     "      --role ROLE      the same as --set node.role=ROLE\n"
     "      --set KEY=VALUE  one setting; before it count the file and then SLUICE_... variables\n"
     "      --sample         print every setting with its default (conf/sluice.yaml)\n"
-    "      --url URL        the node that status asks (" STATUS_URL_DEFAULT ");\n"
+    "      --url URL        the node that status asks (" STATUS_URL_HTTP ",\n"
+    "                       then the admin port, " STATUS_URL_ADMIN ");\n"
     "                       SLUICE_ADMIN_TOKEN is the token of an admin port\n"
     "      --json           status prints JSON\n";
 
@@ -132,8 +133,11 @@ static int with_config(const struct arguments *a)
     }
     int code = EXIT_DRAINED;
     log_setup(config->log.level, config->log.format == LOG_FORMAT_JSON);
-    config_log_unknown(environ, &(const struct log_id){"config", -1, 0});
-    if (!a->check)
+    const struct log_id log = {"config", -1, 0};
+    config_log_unknown(environ, &log);
+    if (a->check)
+        config_log_unused(config, &log);
+    else
         code = node_run(config, a->config, a->sets, a->set_count);
     config_free(&config);
     return code;
@@ -141,9 +145,8 @@ static int with_config(const struct arguments *a)
 
 static int with_status(const struct arguments *a)
 {
-    const struct status_options o = {.url = a->url != NULL ? a->url : STATUS_URL_DEFAULT,
-                                     .token = getenv("SLUICE_ADMIN_TOKEN"),
-                                     .json = a->json};
+    const struct status_options o = {
+        .url = a->url, .token = getenv("SLUICE_ADMIN_TOKEN"), .json = a->json};
     return status_run(&o);
 }
 

@@ -22,11 +22,26 @@ static int print_json(const json_t *nodes, json_t *streams)
     return ok ? EXIT_DRAINED : EXIT_FAILED;
 }
 
-int status_run(const struct status_options *o)
+/* Where the HTTP port expects PROXY headers, the admin port still answers. */
+static json_t *find_node(struct status_options *o, char error[STATUS_ERROR_MAX])
 {
+    char ignored[STATUS_ERROR_MAX];
+    bool usage = false;
+    o->url = STATUS_URL_HTTP;
+    json_t *nodes = status_fetch(o, "/api/v1/nodes", error, &usage);
+    if (nodes != NULL)
+        return nodes;
+    o->url = STATUS_URL_ADMIN;
+    return status_fetch(o, "/api/v1/nodes", ignored, &usage);
+}
+
+int status_run(const struct status_options *options)
+{
+    struct status_options asked = *options, *o = &asked;
     char error[STATUS_ERROR_MAX];
     bool usage = false;
-    json_t *nodes = status_fetch(o, "/api/v1/nodes", error, &usage);
+    json_t *nodes =
+        o->url != NULL ? status_fetch(o, "/api/v1/nodes", error, &usage) : find_node(o, error);
     if (nodes == NULL)
         return failed(error, usage);
     json_t *streams = status_fetch(o, "/api/v1/streams?scope=cluster", error, &usage);

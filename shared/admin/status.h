@@ -9,13 +9,15 @@
  * `sluice status`: what the cluster looks like to a person.  A client of the API (any node's), with
  * blocking calls of its own; no part of a node.
  */
-#define STATUS_URL_DEFAULT "http://127.0.0.1:8080"
-#define STATUS_CONNECT_MS  2000       /* of each address of the host */
-#define STATUS_ANSWER_MS   5000       /* a node waits 2 s for the others */
-#define STATUS_ANSWER_MAX  (64 << 20) /* bytes of an answer */
+#define STATUS_URL_HTTP   "http://127.0.0.1:8080"
+#define STATUS_URL_ADMIN  "http://127.0.0.1:8090"
+#define STATUS_CONNECT_MS 2000       /* of each address of the host */
+#define STATUS_ANSWER_MS  5000       /* a node waits 2 s for the others */
+#define STATUS_ANSWER_MAX (64 << 20) /* bytes of an answer */
 
 struct status_options {
-    const char *url;   /* http://HOST[:PORT]; what follows is not used */
+    const char *url;   /* http://HOST[:PORT]; what follows is not used.  NULL: the first of
+                        * STATUS_URL_HTTP and STATUS_URL_ADMIN that answers */
     const char *token; /* of the admin port; NULL: none */
     bool json;         /* print the answers, not the table */
 };

@@ -164,6 +164,16 @@ static bool is_missing(const json_t *streams, const char *id)
     return false;
 }
 
+static int compare_first_cells(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void table_sort(struct table *t)
+{
+    qsort(t->cells + t->columns, t->count - 1, t->columns * sizeof *t->cells, compare_first_cells);
+}
+
 static void print_nodes(FILE *out, const json_t *nodes, const json_t *streams, bool bold)
 {
     static const char *const heads[] = {"NODE",    "ROLE",    "ZONE", "STATE", "ADDRESS",
@@ -186,6 +196,7 @@ static void print_nodes(FILE *out, const json_t *nodes, const json_t *streams, b
         snprintf(cell[7], CELL_MAX, "%" PRId64 " %%", number_at(n, "load"));
         set_age(cell[8], number_at(n, "age_ms"));
     }
+    table_sort(&t);
     table_print(out, &t, bold);
     table_fini(&t);
 }

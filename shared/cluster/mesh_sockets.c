@@ -83,7 +83,9 @@ static void told_open(struct mesh *m)
 static void away(struct mesh *m, int code)
 {
     if (!m->reopen_told)
-        log_warn(m->log, "gossip.away error=\"%s\"", strerror(code));
+        log_warn(m->log, "gossip.away interface=\"%s\" error=\"%s\"",
+                 m->kind == MESH_MULTICAST ? m->config->cluster.multicast.interface : "",
+                 strerror(code));
     m->reopen_told = true;
     if (!timer_is_set(&m->reopen))
         timer_set_ms(&m->reopen, backoff_next_ms(&m->reopening));

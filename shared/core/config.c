@@ -205,6 +205,31 @@ static bool peers_are_unused(const struct config *c)
            (c->cluster.backend == CLUSTER_NONE || c->cluster.backend == CLUSTER_MULTICAST);
 }
 
+static bool has_no_peers(const struct config *c)
+{
+    return c->cluster.backend == CLUSTER_STATIC && c->cluster.static_peers.peers.count == 0;
+}
+
+static bool has_no_zone(const struct config *c)
+{
+    return c->cluster.backend != CLUSTER_NONE && c->cluster.tiers && c->node.zone[0] == '\0';
+}
+
+static bool has_no_cluster(const struct config *c)
+{
+    return c->cluster.backend == CLUSTER_NONE && (c->cluster.tls || c->cluster.tiers);
+}
+
+/* What is accepted, since it may be meant, and leaves a part without effect. */
+static const struct {
+    bool (*holds)(const struct config *);
+    const char *setting, *help;
+} doubts[] = {
+    {has_no_peers, "cluster.static.peers", "without peers this node waits for others to name it"},
+    {has_no_zone, "node.zone", "cluster.tiers needs the zone of each node"},
+    {has_no_cluster, "cluster.backend", "cluster.tls and cluster.tiers need a cluster"},
+};
+
 void config_log_unused(const struct config *c, const struct log_id *log)
 {
     struct config defaults = {0};
@@ -217,6 +242,10 @@ void config_log_unused(const struct config *c, const struct log_id *log)
     }
     if (peers_are_unused(c))
         log_warn(log, "config.unused setting=cluster.static.peers");
+    for (size_t i = 0; i < sizeof doubts / sizeof doubts[0]; i++)
+        if (doubts[i].holds(c))
+            log_warn(log, "config.incomplete setting=%s help=\"%s\"", doubts[i].setting,
+                     doubts[i].help);
 }
 
 void config_keep(struct config *next, const struct config *now, const struct log_id *log)

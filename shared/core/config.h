@@ -124,7 +124,8 @@ void config_free(struct config **cp);
  * Kubernetes makes such.  Once the log has its format. */
 void config_log_unknown(char *const *environment, const struct log_id *log);
 
-/* Logs config.unused for every setting that is not at its default and whose part is not built. */
+/* Logs config.unused for every setting that is not at its default and whose part is not built, and
+ * config.incomplete for one that is missing where others have no effect without it. */
 void config_log_unused(const struct config *c, const struct log_id *log);
 
 /* Makes `next` fit to take the place of `now` in a running node: settings that only a restart can

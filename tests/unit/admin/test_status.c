@@ -41,8 +41,8 @@ static void the_cluster_as_a_table(void **state)
                                                                        "1") "]}]}");
     assert_string_equal(
         text, "NODE     ROLE  ZONE  STATE      ADDRESS     STREAMS  VIEWERS  LOAD  AGE\n"
-              "o1       edge  b     up         10.0.0.1:7  1        2        3 %   1m05s\n"
               "edge-17  edge  b     no answer  10.0.0.1:7  1        2        3 %   1m05s\n"
+              "o1       edge  b     up         10.0.0.1:7  1        2        3 %   1m05s\n"
               "\n"
               "STREAM     OWNER  EPOCH     CODECS    BITRATE     AGE    VIEWERS\n"
               "live/cam1  o1     …6681057  h264 aac  2.5 Mbit/s  1.5 s  rtmp 16, flv 1\n"

@@ -347,6 +347,28 @@ static void test_unused_settings_are_told(void **state)
     config_free(&c);
 }
 
+static void test_settings_without_effect_are_told(void **state)
+{
+    static const struct {
+        const char *yaml, *setting;
+    } table[] = {
+        {"cluster: { backend: static, secret: 0123456789abcdef }", "cluster.static.peers"},
+        {"cluster: { backend: redis, secret: 0123456789abcdef, tiers: true }", "node.zone"},
+        {"cluster: { tiers: true }", "cluster.backend"},
+        {"cluster: { tls: true }", "cluster.backend"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct capture out;
+        char wanted[100];
+        struct config *c = parsed(table[i].yaml);
+        capture_begin(&out);
+        config_log_unused(c, &test_log);
+        snprintf(wanted, sizeof wanted, "config.incomplete setting=%s help=", table[i].setting);
+        assert_non_null(strstr(capture_end(&out), wanted));
+        config_free(&c);
+    }
+}
+
 static void test_settings_that_a_reload_keeps(void **state)
 {
     struct capture out;
@@ -456,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_unknown_variable_is_a_warning),
         cmocka_unit_test(test_file_that_cannot_be_read),
         cmocka_unit_test(test_unused_settings_are_told),
+        cmocka_unit_test(test_settings_without_effect_are_told),
         cmocka_unit_test(test_settings_that_a_reload_keeps),
         cmocka_unit_test(test_listen_addresses),
         cmocka_unit_test(test_sample),

@@ -223,11 +223,13 @@ static bool has_no_cluster(const struct config *c)
 /* What is accepted, since it may be meant, and leaves a part without effect. */
 static const struct {
     bool (*holds)(const struct config *);
+    enum log_level level;
     const char *setting, *help;
 } doubts[] = {
-    {has_no_peers, "cluster.static.peers", "without peers this node waits for others to name it"},
-    {has_no_zone, "node.zone", "cluster.tiers needs the zone of each node"},
-    {has_no_cluster, "cluster.backend", "cluster.tls and cluster.tiers need a cluster"},
+    {has_no_peers, LOG_INFO, "cluster.static.peers",
+     "without peers this node waits for others to name it"},
+    {has_no_zone, LOG_WARN, "node.zone", "cluster.tiers needs the zone of each node"},
+    {has_no_cluster, LOG_WARN, "cluster.backend", "cluster.tls and cluster.tiers need a cluster"},
 };
 
 void config_log_unused(const struct config *c, const struct log_id *log)
@@ -244,8 +246,8 @@ void config_log_unused(const struct config *c, const struct log_id *log)
         log_warn(log, "config.unused setting=cluster.static.peers");
     for (size_t i = 0; i < sizeof doubts / sizeof doubts[0]; i++)
         if (doubts[i].holds(c))
-            log_warn(log, "config.incomplete setting=%s help=\"%s\"", doubts[i].setting,
-                     doubts[i].help);
+            LOG_AT(doubts[i].level, log, "config.incomplete setting=%s help=\"%s\"",
+                   doubts[i].setting, doubts[i].help);
 }
 
 void config_keep(struct config *next, const struct config *now, const struct log_id *log)

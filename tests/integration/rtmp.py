@@ -292,6 +292,16 @@ class Connection:
                     return c[-1].get("description")
         return None
 
+    def hang_up(self):
+        """Closes when the node has read everything: a socket closed at once answers the node's next acknowledgement with a
+        reset, and what it had still to send is lost."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+            self.wait_closed()
+        except OSError:
+            pass
+        self.close()
+
     def close(self):
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
@@ -347,7 +357,7 @@ class Publisher:
             self.connection.command("deleteStream", None, 1)
         except Closed:
             pass
-        self.connection.close()
+        self.connection.hang_up()
 
     def vanish(self):
         """The transport is gone."""

@@ -176,6 +176,7 @@ def test_publisher_that_follows_the_request(cluster, feed, play):
     a.signal(signal.SIGTERM)
     first.connection.wait_status(RECONNECT)
     first.finish()
+    wait_for(lambda: not cluster.owner("live/cam1"), 5, "the released name")
     second = feed(b, "live/cam1?token=a")
     wait_for(lambda: len(second.sent) > 100, 10, "media of the second")
     player.wait(lambda: has_media_of(player, second, 60), 10, "media of the second")

@@ -28,8 +28,7 @@ struct cluster_backend {
     /* A held claim was set lost or found again; numbering goes with the next renewal. */
     void (*claim_changed)(void *state, struct cluster_held *held);
     /* Asks whether the held claims are still ours, tells of those that are not, and then calls
-     * cluster_backend_revalidated().  NULL: nobody can be asked; what was said meanwhile is
-     * heard. */
+     * cluster_backend_revalidated(). */
     void (*revalidate)(void *state);
     void (*lookup)(void *state, const char *name, struct cluster_request *r);
     void (*watch)(void *state, const char *name, bool on);
@@ -92,7 +91,6 @@ void cluster_backend_answer_owner(struct cluster_request *r, const struct cluste
 void cluster_backend_nodes_seen(struct cluster *c, const struct cluster_node *nodes, size_t count);
 /* Answers with the nodes last seen. */
 void cluster_backend_answer_nodes(struct cluster_request *r);
-const struct cluster_claim *cluster_backend_claim(const struct cluster_request *r);
 
 /* News of a stream.  EVENT: somebody said so; READ: the directory's record (or its absence). */
 enum cluster_news { CLUSTER_NEWS_EVENT, CLUSTER_NEWS_READ };

@@ -52,11 +52,6 @@ void cluster_acquire(struct cluster *c, struct worker *caller, const struct clus
     cluster_request_send(r);
 }
 
-const struct cluster_claim *cluster_backend_claim(const struct cluster_request *r)
-{
-    return &r->claim;
-}
-
 /* Somebody may have taken the stream over while our grant was under way. */
 static bool overtaken(struct cluster_request *r)
 {

@@ -6,10 +6,6 @@
 
 #include "base/obj.h"
 
-/* Where nobody can be asked: what was said meanwhile lies in our sockets, and is heard in this
- * time. */
-#define HEAR_MS 100
-
 void cluster_backend_revalidated(struct cluster *c)
 {
     struct cluster_request *r;
@@ -23,9 +19,8 @@ void cluster_backend_revalidated(struct cluster *c)
 static void on_revalidate_time(void *arg)
 {
     struct cluster *c = OBJ_CAST(struct cluster, arg, CLUSTER_MAGIC);
-    if (c->backend->revalidate != NULL)
-        log_warn(&c->log, "cluster.unconfirmed claims=%zu ms=%d", map_count(c->held),
-                 CLUSTER_REVALIDATE_MS);
+    log_warn(&c->log, "cluster.unconfirmed claims=%zu ms=%d", map_count(c->held),
+             CLUSTER_REVALIDATE_MS);
     cluster_backend_revalidated(c);
 }
 
@@ -40,10 +35,8 @@ static void run_revalidate(struct cluster_request *r)
     list_append(&c->revalidations, &r->waiting);
     if (!is_first)
         return;
-    bool can_ask = c->backend->revalidate != NULL;
-    timer_set_ms(&c->revalidate, can_ask ? CLUSTER_REVALIDATE_MS : HEAR_MS);
-    if (can_ask)
-        c->backend->revalidate(c->state);
+    timer_set_ms(&c->revalidate, CLUSTER_REVALIDATE_MS);
+    c->backend->revalidate(c->state);
 }
 
 static void finish_revalidate(struct cluster_request *r)

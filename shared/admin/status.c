@@ -14,10 +14,13 @@ static int failed(const char *error, bool usage)
 
 static int print_json(const json_t *nodes, json_t *streams)
 {
-    json_t *all = json_object();
-    must(json_object_update(all, streams) == 0 &&
-         json_object_set(all, "nodes", json_object_get(nodes, "nodes")) == 0);
-    bool ok = json_dumpf(all, stdout, JSON_INDENT(2)) == 0 && fputc('\n', stdout) != EOF;
+    json_t *all = json_object(), *list = json_object_get(nodes, "nodes");
+    must(json_object_update(all, streams) == 0);
+    if (list != NULL)
+        must(json_object_set(all, "nodes", list) == 0);
+    /* In ASCII, since a terminal obeys some of what is not. */
+    const size_t form = JSON_INDENT(2) | JSON_ENSURE_ASCII;
+    bool ok = json_dumpf(all, stdout, form) == 0 && fputc('\n', stdout) != EOF;
     json_decref(all);
     return ok ? EXIT_DRAINED : EXIT_FAILED;
 }

@@ -18,8 +18,10 @@
 
 #define CELL_MAX     256 /* bytes */
 #define COLUMNS_MAX  10
-#define PATH_HOPS    8 /* nodes of a way that are shown */
-#define EPOCH_DIGITS 7 /* of an epoch, from the right: enough to tell two apart */
+#define PATH_HOPS    8         /* nodes of a way that are shown */
+#define ROWS_MAX     65536     /* of a table; the rest is counted */
+#define VIEWERS_MAX  INT32_MAX /* of one kind; more is not true */
+#define EPOCH_DIGITS 7         /* of an epoch, from the right: enough to tell two apart */
 
 static const char *const viewer_kinds[] = {"rtmp", "flv", "hls", "whep"};
 
@@ -96,6 +98,12 @@ static int64_t number_at(const json_t *j, const char *key)
     return (int64_t)json_integer_value(json_object_get(j, key));
 }
 
+static int64_t viewers_at(const json_t *j, const char *kind)
+{
+    int64_t n = number_at(j, kind);
+    return n < 0 ? 0 : n > VIEWERS_MAX ? VIEWERS_MAX : n;
+}
+
 static void set_number(char *cell, int64_t n)
 {
     snprintf(cell, CELL_MAX, "%" PRId64, n);
@@ -151,6 +159,18 @@ static void table_print(FILE *out, const struct table *t, bool bold)
     }
 }
 
+static size_t rows_of(const json_t *list)
+{
+    size_t count = json_array_size(list);
+    return count < ROWS_MAX ? count : ROWS_MAX;
+}
+
+static void print_rest(FILE *out, const json_t *list)
+{
+    if (json_array_size(list) > ROWS_MAX)
+        fprintf(out, "… and %zu more\n", json_array_size(list) - ROWS_MAX);
+}
+
 /* --- nodes --- */
 
 static bool is_missing(const json_t *streams, const char *id)
@@ -181,7 +201,7 @@ static void print_nodes(FILE *out, const json_t *nodes, const json_t *streams, b
     const json_t *list = json_object_get(nodes, "nodes");
     struct table t;
     table_init(&t, heads, sizeof heads / sizeof heads[0]);
-    for (size_t i = 0; i < json_array_size(list); i++) {
+    for (size_t i = 0; i < rows_of(list); i++) {
         const json_t *n = json_array_get(list, i);
         char(*cell)[CELL_MAX] = table_row(&t);
         const char *zone = text_at(n, "zone");
@@ -198,6 +218,7 @@ static void print_nodes(FILE *out, const json_t *nodes, const json_t *streams, b
     }
     table_sort(&t);
     table_print(out, &t, bold);
+    print_rest(out, list);
     table_fini(&t);
 }
 
@@ -243,7 +264,7 @@ static int64_t viewers_of(const json_t *j)
     const json_t *viewers = json_object_get(j, "viewers");
     int64_t sum = 0;
     for (size_t i = 0; i < sizeof viewer_kinds / sizeof viewer_kinds[0]; i++)
-        sum += number_at(viewers, viewer_kinds[i]);
+        sum += viewers_at(viewers, viewer_kinds[i]);
     return sum;
 }
 
@@ -322,7 +343,7 @@ static void set_viewers(char *cell, const json_t *stream)
     const json_t *viewers = json_object_get(stream, "viewers");
     int n = 0;
     for (size_t i = 0; i < sizeof viewer_kinds / sizeof viewer_kinds[0]; i++) {
-        int64_t count = number_at(viewers, viewer_kinds[i]);
+        int64_t count = viewers_at(viewers, viewer_kinds[i]);
         if (count > 0)
             n += snprintf(cell + n, CELL_MAX - (size_t)n, "%s%s %" PRId64, n > 0 ? ", " : "",
                           viewer_kinds[i], count);
@@ -348,7 +369,7 @@ static void print_streams(FILE *out, const json_t *streams, bool bold)
     const json_t *list = json_object_get(streams, "streams");
     struct table t;
     table_init(&t, heads, sizeof heads / sizeof heads[0]);
-    for (size_t i = 0; i < json_array_size(list); i++) {
+    for (size_t i = 0; i < rows_of(list); i++) {
         json_t *s = json_array_get(list, i);
         char(*cell)[CELL_MAX] = table_row(&t);
         t.below[t.count - 1] = s;
@@ -361,6 +382,7 @@ static void print_streams(FILE *out, const json_t *streams, bool bold)
         set_viewers(cell[6], s);
     }
     table_print(out, &t, bold);
+    print_rest(out, list);
     table_fini(&t);
 }
 

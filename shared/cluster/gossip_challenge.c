@@ -200,15 +200,37 @@ int64_t challenge_run(struct gossip *g)
     return due_us;
 }
 
+/* Nobody is there, as far as we know. */
+static bool is_empty(const struct gossip *g, const struct seed *s)
+{
+    const struct gossip_node *n = s->node != 0 ? node_find(g, s->node) : NULL;
+    return !s->self && s->wait_ms == SEED_RETRY_MAX_MS && (n == NULL || !n->alive);
+}
+
+/* Addresses behind a name come and go: the oldest of those where nobody is makes room. */
+static struct seed *seed_slot(struct gossip *g)
+{
+    if (g->seed_count < SEEDS_MAX)
+        return &g->seeds[g->seed_count++];
+    for (size_t i = 0; i < SEEDS_MAX; i++) {
+        if (!is_empty(g, &g->seeds[i]))
+            continue;
+        memmove(&g->seeds[i], &g->seeds[i + 1], (SEEDS_MAX - i - 1) * sizeof g->seeds[0]);
+        return &g->seeds[SEEDS_MAX - 1];
+    }
+    return NULL;
+}
+
 void gossip_seed(struct gossip *g, const struct net_address *seed)
 {
     for (size_t i = 0; i < g->seed_count; i++)
         if (address_same(&g->seeds[i].address, seed))
             return;
-    if (g->seed_count == SEEDS_MAX) {
+    struct seed *s = seed_slot(g);
+    if (s == NULL) {
         gossip_refused(g, "seeds");
         return;
     }
-    g->seeds[g->seed_count++] = (struct seed){.address = *seed};
+    *s = (struct seed){.address = *seed};
     gossip_wake(g, g->now_us);
 }

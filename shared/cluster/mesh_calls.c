@@ -21,6 +21,8 @@ struct call {
     uint32_t magic;
     struct mesh *mesh;
     struct relay_call *relay;
+    const struct relay_call_ops *ops;
+    struct timer deadline;
     char peer[NAME_NODE_MAX + 1];
     uint64_t instance; /* of a fetch */
     int status;
@@ -31,6 +33,7 @@ static void call_free(struct call *q)
 {
     list_remove(&q->node);
     relay_call_cancel(&q->relay);
+    timer_fini(&q->deadline);
     buf_fini(&q->body);
     OBJ_POISON(q);
     free(q);
@@ -41,14 +44,24 @@ static void on_head(struct relay_call *c, int status, void *owner)
     OBJ_CAST(struct call, owner, CALL_MAGIC)->status = status;
 }
 
+static void on_deadline(void *arg)
+{
+    struct call *q = OBJ_CAST(struct call, arg, CALL_MAGIC);
+    relay_call_cancel(&q->relay);
+    q->ops->on_end(CLOSE_TIMEOUT, q);
+}
+
 static struct call *call_start(struct mesh *m, const struct relay_call_options *o,
                                const struct relay_call_ops *ops)
 {
     struct call *q = xcalloc(1, sizeof *q);
     q->magic = CALL_MAGIC;
     q->mesh = m;
+    q->ops = ops;
     slice_copy(slice_text(o->peer), q->peer, sizeof q->peer);
     buf_init(&q->body, CLUSTER_SET_BYTES_MAX);
+    timer_init(&q->deadline, m->worker, "gossip.call", on_deadline, q);
+    timer_set_ms(&q->deadline, MESH_CALL_ALL_MS);
     list_append(&m->calls, &q->node);
     q->relay = relay_call_start(m->worker, cluster_self(m->cluster)->client, o, ops, q);
     return q;

@@ -20,6 +20,7 @@
 #define MESH_SEED_MAX_MS   10000 /* longest one while nobody has it */
 #define MESH_SEED_KEEP_MS  30000 /* when it was found: other nodes may have it, too */
 #define MESH_CALL_MS       2000  /* head of an answer; silence after it */
+#define MESH_CALL_ALL_MS   6000  /* a whole call: who answers slowly keeps nobody else waiting */
 #define MESH_CONFIRM_MS    20    /* after a wake-up what is heard may have lain in the socket */
 #define MESH_CONFIRM_ASKS  16  /* streams that are asked for by name; a digest tells of the rest */
 #define MESH_NEWS_PER_TURN 500 /* streams whose owners changed, before others have their turn */

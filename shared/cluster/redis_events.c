@@ -133,7 +133,8 @@ static void on_request(struct redis *r, struct slice text)
 static void on_subscribe_refused(struct redis *r, const redisReply *reply)
 {
     if (r->subscribe_answers++ > 0) {
-        log_warn(r->log, "redis.selfcheck.off error=\"%s\"", reply->str);
+        if (log_limit_pass(&r->refused_limit, clock_us(), r->log))
+            log_warn(r->log, "redis.selfcheck.off error=\"%s\"", reply->str);
         return;
     }
     redis_refused(r, "subscribe", reply);

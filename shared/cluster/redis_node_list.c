@@ -145,7 +145,8 @@ static void on_ids(const redisReply *reply, void *arg)
         listing_over(q);
         return;
     }
-    q->list.room = reply->elements / 2 + 1;
+    size_t pairs = reply->elements / 2;
+    q->list.room = pairs < CLUSTER_NODES_MAX ? pairs + 1 : CLUSTER_NODES_MAX;
     q->list.nodes = xcalloc(q->list.room, sizeof *q->list.nodes);
     q->list.read_us = xcalloc(q->list.room, sizeof *q->list.read_us);
     q->list.places = map_new();

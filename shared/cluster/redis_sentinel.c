@@ -19,7 +19,7 @@ struct redis_sentinel {
     const struct text_list *sentinels;
     const char *master;
     const struct log_id *log;
-    struct log_limit log_limit;
+    struct log_limit log_limit, hint_limit;
     const struct redis_sentinel_events *events;
     void *arg;
 
@@ -207,6 +207,9 @@ static void on_moved(struct redis_sentinel *s, struct slice text)
     next_word(&text);
     struct slice host = next_word(&text);
     if (!redis_sentinel_address(host, next_word(&text), address, sizeof address))
+        return;
+    /* One hint too many is lost: connections that are of no use find out themselves. */
+    if (!log_limit_pass(&s->hint_limit, clock_us(), s->log))
         return;
     log_info(s->log, "redis.master address=%s", address);
     s->at = s->hint_at; /* the others may not have heard of it yet */

@@ -66,6 +66,10 @@ static void nothing_is_trusted(void **state)
         {"{\"nodes\":[{\"id\":\"a\\u001b[31mb\\u0085c\"}]}", "{}", "a?[31mb?c "},
         {"{\"nodes\":[{\"zone\":\"zürich\"}]}", "{}", "zürich  "},
         {"{}", "{\"partial\":true}", "the directory"},
+        {"{}",
+         "{\"streams\":[{\"nodes\":[{\"id\":\"e1\",\"viewers\":{\"rtmp\":9223372036854775807,"
+         "\"flv\":9223372036854775807,\"hls\":-9223372036854775808}}]}]}",
+         "e1(4294967294)"},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         char *text = print(table[i].nodes, table[i].streams);

@@ -371,6 +371,26 @@ static void a_seed_that_is_ourselves(void **state)
     sim_fini(&s);
 }
 
+/* A name that has stood for many addresses: those where nobody is make room. */
+static void seeds_that_have_gone_make_room(void **state)
+{
+    struct sim s;
+    sim_init(&s, true, 2, 8);
+    sim_start(&s, 0, -1);
+    for (int i = 0; i < 400; i++) {
+        struct net_address gone;
+        sim_address(100 + i, &gone);
+        gossip_seed(s.nodes[0].g, &gone);
+        sim_run(&s, 100 * MS);
+    }
+    sim_start(&s, 1, -1);
+    struct net_address last;
+    sim_address(1, &last);
+    gossip_seed(s.nodes[0].g, &last);
+    assert_in_range(sim_until(&s, 10 * S, sim_all_met, NULL), 0, 5 * S);
+    sim_fini(&s);
+}
+
 /* Seeds are asked for ever; whoever comes back there is found, with whatever instance. */
 static void seeds_are_retried(void **state)
 {
@@ -676,16 +696,27 @@ int main(void)
 {
     log_setup(LOG_ERROR, false);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(joins_in_any_order),     cmocka_unit_test(a_chain_becomes_a_mesh),
-        cmocka_unit_test(owners_come_and_go),     cmocka_unit_test(loss_delays_and_kills_nobody),
-        cmocka_unit_test(publishers_race),        cmocka_unit_test(forged_and_replayed_are_dropped),
-        cmocka_unit_test(a_clock_that_went_back), cmocka_unit_test(others_are_not_listened_to),
-        cmocka_unit_test(a_stranger_must_answer), cmocka_unit_test(a_node_that_moves),
-        cmocka_unit_test(two_with_one_id),        cmocka_unit_test(a_seed_that_is_ourselves),
-        cmocka_unit_test(seeds_are_retried),      cmocka_unit_test(a_split_heals),
-        cmocka_unit_test(a_link_keeps_alive),     cmocka_unit_test(our_own_sleep_kills_nobody),
-        cmocka_unit_test(a_question_is_answered), cmocka_unit_test(the_log_of_changes_has_an_end),
-        cmocka_unit_test(churn_ends_equal),       cmocka_unit_test(bounds_hold),
+        cmocka_unit_test(joins_in_any_order),
+        cmocka_unit_test(a_chain_becomes_a_mesh),
+        cmocka_unit_test(owners_come_and_go),
+        cmocka_unit_test(loss_delays_and_kills_nobody),
+        cmocka_unit_test(publishers_race),
+        cmocka_unit_test(forged_and_replayed_are_dropped),
+        cmocka_unit_test(a_clock_that_went_back),
+        cmocka_unit_test(others_are_not_listened_to),
+        cmocka_unit_test(a_stranger_must_answer),
+        cmocka_unit_test(a_node_that_moves),
+        cmocka_unit_test(two_with_one_id),
+        cmocka_unit_test(a_seed_that_is_ourselves),
+        cmocka_unit_test(seeds_that_have_gone_make_room),
+        cmocka_unit_test(seeds_are_retried),
+        cmocka_unit_test(a_split_heals),
+        cmocka_unit_test(a_link_keeps_alive),
+        cmocka_unit_test(our_own_sleep_kills_nobody),
+        cmocka_unit_test(a_question_is_answered),
+        cmocka_unit_test(the_log_of_changes_has_an_end),
+        cmocka_unit_test(churn_ends_equal),
+        cmocka_unit_test(bounds_hold),
         cmocka_unit_test(hundred_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,8 @@ struct node {
 #define SECRET "0123456789abcdef"
 #define LEASE  10000
 
+static uint16_t relay_port = 9; /* of nodes that are opened; nobody is at the first */
+
 static uint16_t free_port(void)
 {
     struct net_address a = loopback(0);
@@ -80,7 +82,7 @@ static void node_open(struct node *n, const char *id, uint64_t instance, uint16_
     n->self.since_us = clock_wall_us();
     n->self.client = &n->client;
     snprintf(n->self.node, sizeof n->self.node, "%s", id);
-    snprintf(n->self.relay_address, sizeof n->self.relay_address, "127.0.0.1:9");
+    snprintf(n->self.relay_address, sizeof n->self.relay_address, "127.0.0.1:%u", relay_port);
     assert_int_equal(cluster_open(&n->c, &n->net.group, &n->self, &events, n, error), 0);
 }
 
@@ -295,13 +297,48 @@ static void test_leaving(void **state)
     close_pair(&a, &b);
 }
 
+/* One that gives its set byte by byte does not keep others waiting for ever. */
+static void test_a_set_that_never_ends(void **state)
+{
+    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n";
+    struct node a, b;
+    uint16_t port_a = free_port(), port_b = free_port();
+    int listener = tcp_listen(&relay_port), fd;
+    assert_int_equal(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
+    node_open(&b, "b", 2, port_b, port_a);
+    relay_port = 9;
+    struct cluster_claim claim = claim_of("s1", "p");
+    acquire_alone(&b, &claim);
+    /* Told to nobody, and not told again: who comes later has to ask for it. */
+    int64_t told_us = clock_us() + 500000;
+    while (clock_us() < told_us)
+        turn(&b, NULL);
+    node_open(&a, "a", 1, port_a, port_b);
+    RUN_UNTIL(&a, &b, (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0);
+    assert_int_equal(send(fd, head, sizeof head - 1, MSG_NOSIGNAL), sizeof head - 1);
+    int64_t give_up_us = clock_us() + TEST_GIVE_UP_US, next_us = 0;
+    char request[4096];
+    while (recv(fd, request, sizeof request, 0) != 0) {
+        turn(&a, &b);
+        int64_t now_us = clock_us();
+        assert_true(now_us < give_up_us);
+        if (now_us < next_us)
+            continue;
+        next_us = now_us + 200000;
+        if (send(fd, "x", 1, MSG_NOSIGNAL) < 0)
+            break;
+    }
+    close(fd);
+    close(listener);
+    close_pair(&a, &b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_claim_and_release),
-        cmocka_unit_test(test_who_may_take_over),
-        cmocka_unit_test(test_both_at_once),
-        cmocka_unit_test(test_leaving),
+        cmocka_unit_test(test_claim_and_release),     cmocka_unit_test(test_who_may_take_over),
+        cmocka_unit_test(test_both_at_once),          cmocka_unit_test(test_leaving),
+        cmocka_unit_test(test_a_set_that_never_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

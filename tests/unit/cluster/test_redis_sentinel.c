@@ -355,6 +355,37 @@ static void a_hint_moves_the_connection_at_once(void **state)
     stage_close(&s);
 }
 
+/* Each would be a line in the log, and a new connection. */
+static void a_flood_of_hints_is_not_followed(void **state)
+{
+    struct stage s;
+    struct link *hint = NULL;
+    char text[64];
+    stage_open(&s);
+    for (int i = 0; i < 2; i++)
+        s.sentinels[i].master = answer_of(text, sizeof text, s.masters[0].port);
+    redis_sentinel_start(s.sentinel);
+    while (hint == NULL) {
+        stage_turn(&s);
+        for (size_t i = 0; i < 2 * LINKS_MAX && hint == NULL; i++)
+            if (inbox_has(&s.sentinels[i / LINKS_MAX].links[i % LINKS_MAX].in, "SUBSCRIBE"))
+                hint = &s.sentinels[i / LINKS_MAX].links[i % LINKS_MAX];
+    }
+    for (int i = 0; i < 200; i++) {
+        char moved[64], message[256];
+        snprintf(moved, sizeof moved, "m a 1 127.0.0.1 %d", 1000 + i);
+        snprintf(message, sizeof message,
+                 "*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$%zu\r\n%s\r\n", strlen(moved),
+                 moved);
+        send_text(hint->fd, message);
+    }
+    int64_t until_us = clock_us() + 200000;
+    while (clock_us() < until_us)
+        stage_turn(&s);
+    assert_in_range(s.moves, 1, 2 * LOG_LIMIT_PER_SECOND);
+    stage_close(&s);
+}
+
 /* Nobody knows: the connection's own deadline and retries are what counts; nothing is left over. */
 static void silence_is_no_answer(void **state)
 {
@@ -391,6 +422,7 @@ int main(void)
         cmocka_unit_test(a_replica_is_left_for_the_next),
         cmocka_unit_test(a_refused_role_is_told),
         cmocka_unit_test(a_hint_moves_the_connection_at_once),
+        cmocka_unit_test(a_flood_of_hints_is_not_followed),
         cmocka_unit_test(silence_is_no_answer),
         cmocka_unit_test(ends_while_it_asks),
     };

@@ -43,7 +43,8 @@ void node_build_http(struct node *n)
         http_server_new(&(struct http_server_options){.name = "http",
                                                       .routes = n->public_routes,
                                                       .route_count = count,
-                                                      .cors_origin = n->config->http.cors_origin});
+                                                      .cors_origin = n->config->http.cors_origin,
+                                                      .http2 = true});
 
     count = 0;
     api = api_admin_routes(&add);

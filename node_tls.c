@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-#define HTTP_ALPN "\x08http/1.1"
+#define HTTP_ALPN "\x02h2\x08http/1.1"
 
 static void tell_expired(const struct node *n, struct tls_context *t)
 {

@@ -56,6 +56,8 @@
     X(gossip_challenges_total, "Nodes asked to prove that they live now")                          \
     X(http_requests_total, "HTTP requests answered")                                               \
     X(http_bad_requests_total, "HTTP requests refused as malformed")                               \
+    X(http2_connections_total, "Connections that spoke HTTP/2")                                    \
+    X(http2_refused_total, "HTTP/2 connections ended because of what the peer sent")               \
     X(loop_slow_total, "Handlers that ran longer than the limit")                                  \
     X(loop_gaps_total, "Times that a worker stood still for more than two seconds")                \
     X(viewers_shed_total, "Viewers refused because a worker's loop was late")                      \

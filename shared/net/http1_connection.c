@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "core/clock.h"
+#include "net/http2_connection.h"
 #include "net/listener.h"
 
 #include <stdlib.h>
@@ -175,6 +176,26 @@ static bool read_head(struct http1_connection *c, struct http1_request *head)
     return true;
 }
 
+/* The first bytes of a connection are those of HTTP/2, or may be. */
+static bool is_http2(struct http1_connection *c)
+{
+    int known = c->server->http2 && !c->served ? http2_is_preface(io_data(c->io)) : ERR_PROTOCOL;
+    if (known < 0)
+        return false;
+    if (known == 0) {
+        wait_for_more(c);
+        return true;
+    }
+    struct io *io = c->io;
+    c->io = NULL;
+    c->closed = true;
+    c->state = HTTP_ENDING;
+    list_remove(&c->node);
+    task_defer(c->worker, &c->turn);
+    http2_accept(c->server, c->worker, io);
+    return true;
+}
+
 static void send_continue(struct http1_connection *c)
 {
     static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -247,6 +268,8 @@ static void read_request(struct http1_connection *c)
 {
     struct http1_request head;
     bool fresh = c->head_len == 0;
+    if (is_http2(c))
+        return;
     if (fresh && (!read_head(c, &head) || handle_early(c, &head)))
         return;
     if (!http1_body_collect(c)) {

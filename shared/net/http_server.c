@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/obj.h"
 #include "net/http1_connection.h"
+#include "net/http2_connection.h"
 
 #include <stdlib.h>
 
@@ -47,12 +48,16 @@ int64_t http_answer_ms(const struct http_server *s, size_t len)
 void http_server_accept(struct worker *w, struct io *io, void *server)
 {
     struct http_server *s = OBJ_CAST(struct http_server, server, HTTP_SERVER_MAGIC);
-    http1_accept(s, w, io);
+    if (s->http2 && slice_is(io_tls_protocol(io), "h2"))
+        http2_accept(s, w, io);
+    else
+        http1_accept(s, w, io);
 }
 
 void http_server_drain(struct http_server *s, struct worker *w)
 {
     http1_drain(s, w);
+    http2_drain(s, w);
 }
 
 void http_server_free(struct http_server **sp)
@@ -60,8 +65,10 @@ void http_server_free(struct http_server **sp)
     struct http_server *s = *sp;
     if (s == NULL)
         return;
-    for (size_t i = 0; i < WORKERS_MAX; i++)
+    for (size_t i = 0; i < WORKERS_MAX; i++) {
         http1_end_all(&s->locals[i]);
+        http2_end_all(&s->locals[i]);
+    }
     OBJ_POISON(s);
     free(s->name);
     free(s->cors_origin);

@@ -13,7 +13,8 @@ static struct http2_stream *stream_of(nghttp2_session *session, int32_t id)
 
 /* Noise. */
 
-/* How much a frame of each type counts; DATA and HEADERS are judged by what they bring. */
+/* How much a frame of each type counts; DATA and HEADERS are judged by what they bring.  Unknown
+ * ones are read over: they have no answer and leave nothing. */
 static const uint8_t noise_of[] = {
     [NGHTTP2_DATA] = 0,       [NGHTTP2_HEADERS] = 0,       [NGHTTP2_PRIORITY] = 1,
     [NGHTTP2_SETTINGS] = 4,   [NGHTTP2_PUSH_PROMISE] = 4,  [NGHTTP2_PING] = 1,
@@ -22,7 +23,6 @@ static const uint8_t noise_of[] = {
 };
 #define NOISE_EMPTY_DATA 1
 #define NOISE_INVALID    5
-#define NOISE_UNKNOWN    1
 
 /* 0, or what ends the connection. */
 static int count_noise(struct http2_connection *c, int noise)
@@ -42,7 +42,7 @@ static int count_noise(struct http2_connection *c, int noise)
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
 {
     size_t known = sizeof noise_of / sizeof noise_of[0];
-    int noise = hd->type < known ? noise_of[hd->type] : NOISE_UNKNOWN;
+    int noise = hd->type < known ? noise_of[hd->type] : 0;
     if (hd->type == NGHTTP2_DATA && hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_STREAM) == 0)
         noise = NOISE_EMPTY_DATA;
     return noise > 0 ? count_noise(arg, noise) : 0;

@@ -150,6 +150,9 @@ uint64_t io_bytes_out(const struct io *io);
 /* Kernel send buffer in bytes (SO_SNDBUF) and TCP_NOTSENT_LOWAT, so that a slow reader holds
  * little. */
 void io_set_send_buffer(struct io *io, int bytes);
+/* TCP_NOTSENT_LOWAT alone: the kernel holds little that is not under way, however far away the peer
+ * is. */
+void io_set_unsent_max(struct io *io, int bytes);
 /* TCP_USER_TIMEOUT and keepalive for peers that may vanish without a word. */
 void io_set_dead_peer(struct io *io, int64_t user_timeout_ms);
 /* Memory of ours this connection holds, bytes. */

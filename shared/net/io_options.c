@@ -89,6 +89,12 @@ void io_set_send_buffer(struct io *io, int bytes)
     io_set_option(io->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes);
 }
 
+void io_set_unsent_max(struct io *io, int bytes)
+{
+    if (io->fd >= 0)
+        io_set_option(io->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes);
+}
+
 void io_set_dead_peer(struct io *io, int64_t user_timeout_ms)
 {
     /* Seconds of silence before the first probe, between probes; probes without answer. */

@@ -157,9 +157,10 @@ static inline ssize_t client_read_upload(nghttp2_session *s, int32_t id, uint8_t
 {
     struct client *c = arg;
     size_t n = c->upload.len < room ? c->upload.len : room;
-    if (n > 0)
+    if (n > 0) {
         memcpy(dst, c->upload.p, n);
-    c->upload = slice_of(c->upload.p + n, c->upload.len - n);
+        c->upload = slice_of(c->upload.p + n, c->upload.len - n);
+    }
     if (c->upload.len == 0 && !c->upload_open)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
     else if (n == 0)

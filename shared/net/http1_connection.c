@@ -391,7 +391,7 @@ static void failed(struct http1_connection *c)
     if (c->state == HTTP_READING && io_error(c->io) == ERR_TOO_LARGE)
         http1_refuse(c, 413);
     else
-        http1_connection_close(c, CLOSE_IO_ERROR);
+        http1_connection_close(c, io_close_reason(io_error(c->io)));
 }
 
 static void on_io(struct io *io, enum io_event ev, void *owner)

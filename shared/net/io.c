@@ -39,6 +39,11 @@ const char *io_event_name(enum io_event ev)
     return names[ev];
 }
 
+enum close_reason io_close_reason(int error)
+{
+    return error == ERR_CLOSED ? CLOSE_PEER_CLOSED : CLOSE_IO_ERROR;
+}
+
 int io_err_of_errno(int code)
 {
     switch (code) {

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "core/close_reason.h"
 #include "core/timer.h"
 #include "core/worker.h"
 
@@ -142,6 +143,8 @@ const struct net_address *io_peer(const struct io *io);
 /* From a PROXY header. */
 void io_set_peer(struct io *io, const struct net_address *peer);
 int io_error(const struct io *io);
+/* What a connection that failed so is closed for: a peer that resets it has gone, too. */
+enum close_reason io_close_reason(int error);
 /* The same in words; with TLS, what exactly was wrong.  As long as the io. */
 const char *io_error_text(const struct io *io);
 bool io_is_closed(const struct io *io);

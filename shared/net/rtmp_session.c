@@ -278,11 +278,6 @@ static void on_drained(struct rtmp_session *s)
         s->handler->on_writable(s->handler_object);
 }
 
-static enum close_reason reason_of(int error)
-{
-    return error == ERR_CLOSED ? CLOSE_PEER_CLOSED : CLOSE_IO_ERROR;
-}
-
 static void on_io(struct io *io, enum io_event ev, void *owner)
 {
     struct rtmp_session *s = OBJ_CAST(struct rtmp_session, owner, RTMP_SESSION_MAGIC);
@@ -303,7 +298,7 @@ static void on_io(struct io *io, enum io_event ev, void *owner)
         task_defer(s->worker, &s->reaper);
         break;
     case IO_FAILED:
-        leave(s, reason_of(io_error(io)), io_error(io));
+        leave(s, io_close_reason(io_error(io)), io_error(io));
         task_defer(s->worker, &s->reaper);
         break;
     case IO_CONNECTED:

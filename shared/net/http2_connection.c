@@ -279,7 +279,7 @@ static void on_io(struct io *io, enum io_event ev, void *owner)
         timed_out(c);
         break;
     case IO_FAILED:
-        http2_connection_close(c, CLOSE_IO_ERROR);
+        http2_connection_close(c, io_close_reason(io_error(io)));
         break;
     case IO_CONNECTED:
         break;

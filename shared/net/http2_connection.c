@@ -98,9 +98,9 @@ static void end(struct http2_connection *c, enum close_reason why)
 static void refuse(struct http2_connection *c)
 {
     bool noisy = c->error == ERR_TOO_MANY;
-    bool lost = c->error != ERR_TOO_MANY && c->error != ERR_PROTOCOL;
+    bool lost = !noisy && c->error != ERR_PROTOCOL;
     if (lost) {
-        http2_connection_close(c, CLOSE_IO_ERROR);
+        http2_connection_close(c, io_close_reason(c->error));
         return;
     }
     char text[NET_ADDRESS_TEXT_MAX];

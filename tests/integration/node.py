@@ -93,7 +93,7 @@ class Node:
     def ready(self):
         line = self.log.wait(r"listen\.ready", 10)
         found = json.loads(line) if self.json_log else fields(line)
-        self.ports = {k: v for k, v in found.items() if k in ("rtmp", "http", "cluster", "admin")}
+        self.ports = {k: v for k, v in found.items() if k in ("rtmp", "http", "cluster", "admin", "rtmps", "https")}
         return self
 
     def address(self, name):

@@ -71,7 +71,8 @@ static inline struct node *node_of(void *arg)
 
 /* The contexts of the ports that speak TLS to clients; a negative error is logged. */
 int node_open_tls(struct node *n);
-/* Takes what is in the certificate's files now, or keeps what there was. */
+/* Takes what is in the certificate's files now, for the ports and for Redis, or keeps what there
+ * was. */
 void node_reload_tls(struct node *n, const struct config *next);
 /* The host that others dial: node.advertise, or the local address of the route to where the cluster
  * is found (Redis, the group, the first static peer that has one), or any address of ours; false,

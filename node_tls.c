@@ -51,6 +51,8 @@ void node_reload_tls(struct node *n, const struct config *next)
         contexts[count++] = n->http_tls;
     if (n->rtmp_tls != NULL)
         contexts[count++] = n->rtmp_tls;
+    if (cluster_tls(n->cluster) != NULL)
+        contexts[count++] = cluster_tls(n->cluster);
     if (count == 0)
         return;
     if (tls_reload(contexts, count, next->tls.certificate, next->tls.key, error) < 0) {

@@ -203,6 +203,11 @@ struct worker *cluster_worker(const struct cluster *c)
     return c->worker;
 }
 
+struct tls_context *cluster_tls(const struct cluster *c)
+{
+    return c->backend->tls != NULL ? c->backend->tls(c->state) : NULL;
+}
+
 bool cluster_is_up(const struct cluster *c)
 {
     return atomic_load_explicit(&c->up, memory_order_relaxed);

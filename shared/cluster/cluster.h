@@ -134,6 +134,9 @@ void cluster_stop(struct cluster *c);
 void cluster_free(struct cluster **cp);
 const struct cluster_self *cluster_self(const struct cluster *c);
 struct worker *cluster_worker(const struct cluster *c);
+/* What connections to the directory show our certificate with, for tls_reload; NULL: none do.  From
+ * any thread. */
+struct tls_context *cluster_tls(const struct cluster *c);
 
 typedef void cluster_claim_done(const struct cluster_claimed *claimed, void *arg);
 void cluster_acquire(struct cluster *c, struct worker *caller, const struct cluster_claim *claim,

@@ -50,6 +50,8 @@ struct cluster_backend {
     /* Appends our streams for a node that asks for them (gossip_set_write); 0 or negative.  NULL:
      * there is nothing to ask for. */
     int (*write_set)(void *state, uint64_t instance, uint64_t since, struct buf *out);
+    /* cluster_tls(); NULL: there is none. */
+    struct tls_context *(*tls)(void *state);
 };
 
 extern const struct cluster_backend cluster_backend_none;

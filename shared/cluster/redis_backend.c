@@ -341,6 +341,11 @@ static void redis_free(void **state)
     free(r);
 }
 
+static struct tls_context *redis_tls(void *state)
+{
+    return ((const struct redis *)state)->tls;
+}
+
 const struct cluster_backend cluster_backend_redis = {
     .name = "redis",
     .open = redis_open,
@@ -360,4 +365,5 @@ const struct cluster_backend cluster_backend_redis = {
     .granted = redis_granted,
     .fenced = redis_fenced,
     .write_set = redis_write_set,
+    .tls = redis_tls,
 };

@@ -122,7 +122,7 @@ static void begin_head(struct http2_stream *s)
     if (s->begun)
         return;
     s->begun = true;
-    if (path.len == 0 || (path.p[0] != '/' && !slice_is(path, "*"))) {
+    if (method.p == NULL || path.p == NULL || (path.p[0] != '/' && !slice_is(path, "*"))) {
         refuse_head(s, 400);
         return;
     }

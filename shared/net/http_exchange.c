@@ -216,11 +216,6 @@ void http_exchange_watch(struct http_exchange *x, const struct http_exchange_ops
     x->owner = owner;
 }
 
-enum close_reason http_failure(const struct io *io)
-{
-    return io_error(io) == ERR_CLOSED ? CLOSE_PEER_CLOSED : CLOSE_IO_ERROR;
-}
-
 void http_exchange_tell_gone(struct http_exchange *x, enum close_reason why)
 {
     x->gone = true;

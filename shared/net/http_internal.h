@@ -79,10 +79,6 @@ struct http_exchange {
     bool gone;      /* on_gone is being called */
 };
 
-/* Why a connection failed.  One that is cut is its peer's end: requests and answers show by
- * themselves whether they are whole, and few programs say goodbye in TLS. */
-enum close_reason http_failure(const struct io *io);
-
 /* Tells the owner that it is over; the protocol frees it then. */
 void http_exchange_tell_gone(struct http_exchange *x, enum close_reason why);
 

@@ -1,4 +1,5 @@
 """TLS inside of the cluster: rediss://, and links between nodes (docs/redis.md, ARCHITECTURE.md 5)."""
+import signal
 import socket
 import struct
 import threading
@@ -229,3 +230,27 @@ def test_strangers_at_the_port(cluster, closing):
     assert node.log.count(r"warn .*listen\.refused") < 60
     wait_for(lambda: node.metric("tls_failed_total") >= 100, 10, "the failures to be counted")
     assert node.request("/healthz")[0] == 200
+
+
+def test_our_certificate_is_read_again_on_sighup(tls_redis, authority, start, tmp_path):
+    """Redis that comes back sees the new one: the old one would be let in no more."""
+    certificate, key = tmp_path / "node.pem", tmp_path / "node.key"
+    def show(identity):
+        certificate.write_bytes(identity[0].read_bytes())
+        key.write_bytes(identity[1].read_bytes())
+    show(authority.make("before"))
+    redis = tls_redis(authority, authority.make("redis"), clients="yes")
+    cluster = node_module.Cluster(redis, start)
+    node = cluster.start("node", "n1", {"cluster.redis.tls_ca": str(authority.certificate),
+                                        "tls.certificate": str(certificate), "tls.key": str(key)})
+    node.wait_metric("redis_up", 1)
+    node.expect(*TROUBLE, r"tls\.(expired|reload_failed)")
+    show(authority.make("expired", expired=True))
+    node.signal(signal.SIGHUP)
+    node.log.wait(r"tls\.reloaded")
+    redis.kill()
+    redis.start()
+    node.log.wait(r"redis\.untrusted .*the peer refused .*expired")
+    show(authority.make("after"))
+    node.signal(signal.SIGHUP)
+    node.wait_metric("redis_up", 1)

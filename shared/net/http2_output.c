@@ -90,6 +90,7 @@ void http2_pump(struct http2_connection *c)
         return;
     output.count = 0;
     output.len = output.copied = 0;
+    /* cppcheck-suppress autoVariables ; taken back before we return */
     c->output = &output;
     while (!c->blocked && c->error == 0) {
         const uint8_t *bytes;

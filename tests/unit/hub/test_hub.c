@@ -85,6 +85,15 @@ static void ended(struct feed_reader *r, enum close_reason why)
 static const struct feed_reader_ops probe_ops = {
     .on_frames = look, .on_state = look, .on_end = ended};
 
+/* What it has been told; it may be told more at any time. */
+#define TOLD(p, member)                                                                            \
+    ({                                                                                             \
+        pthread_mutex_lock(&(p).mutex);                                                            \
+        __typeof__((p).member) told_ = (p).member;                                                 \
+        pthread_mutex_unlock(&(p).mutex);                                                          \
+        told_;                                                                                     \
+    })
+
 static void probe_init(struct probe *p)
 {
     *p = (struct probe){.reader.ops = &probe_ops,
@@ -193,8 +202,8 @@ static void a_replica_follows_its_home(void **state)
     on_worker(n, 0, fill, &(struct fill){1000, 1, 30, true});
     wait_until(&home, saw_next, 31);
     wait_until(&early, saw_next, 31);
-    assert_int_equal(early.first, 1);
-    assert_int_equal(early.state, FEED_LIVE);
+    assert_int_equal(TOLD(early, first), 1);
+    assert_int_equal(TOLD(early, state), FEED_LIVE);
     on_worker(n, 1, join, &late);
     wait_until(&late, saw_next, 31);
     on_worker(n, 0, fill, &(struct fill){1000, 31, 200, false});
@@ -207,10 +216,10 @@ static void a_replica_follows_its_home(void **state)
     wait_until(&early, saw_epoch, 2000);
     wait_until(&early, saw_next, 4);
     /* Continuous viewers go on after the last of the old run, not at 0. */
-    assert_true(early.shift_ms >= 230 * 40);
+    assert_true(TOLD(early, shift_ms) >= 230 * 40);
     wait_until(&home, saw_epoch, 2000);
     wait_until(&home, saw_next, 4);
-    assert_int_equal(early.shift_ms, home.shift_ms);
+    assert_int_equal(TOLD(early, shift_ms), TOLD(home, shift_ms));
 
     on_worker(n, 0, finish, NULL);
     wait_until(&home, saw_end, 0);
@@ -237,8 +246,8 @@ static void a_replica_holds_no_more_than_its_home(void **state)
     on_worker(n, 0, fill, &(struct fill){1000, 41, 40, false});
     wait_until(&home, saw_next, 81);
     wait_until(&replica, saw_next, 81);
-    assert_int_equal(home.first, 76);
-    assert_int_equal(replica.first, 76);
+    assert_int_equal(TOLD(home, first), 76);
+    assert_int_equal(TOLD(replica, first), 76);
     on_worker(n, 0, finish, NULL);
     wait_until(&home, saw_end, 0);
     wait_until(&replica, saw_end, 0);

@@ -28,6 +28,10 @@
 #define FMP4_SAMPLES_MAX    65536                /* samples of one part */
 #define FMP4_PART_BYTES_MAX (1024 * 1024 * 1024) /* payload of one part; offsets have 31 bits */
 
+/* Flags of a sample (14496-12, 8.8.3.1): depends on others or not, and not a sync sample. */
+#define FMP4_SAMPLE_SYNC  0x02000000U
+#define FMP4_SAMPLE_INTER 0x01010000U
+
 /* The id of a published track: video 0 is 1, audio 0 is 2, video 1 is 3 ... */
 static inline uint32_t fmp4_track_id(enum flv_kind kind, uint8_t track)
 {
@@ -45,7 +49,7 @@ struct fmp4_track {
     const struct codec_info *info;
 };
 
-/* Bytes that fmp4_init() writes. */
+/* Room that fmp4_init() needs; it may write less. */
 size_t fmp4_init_size(const struct fmp4_track *tracks, int count);
 
 /* Writes the initialization segment of 1 to FMP4_TRACKS_MAX tracks, in this order. */

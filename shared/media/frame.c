@@ -1,5 +1,6 @@
 #include "media/frame.h"
 
+#include "base/mem.h"
 #include "base/must.h"
 
 #include <stdlib.h>
@@ -36,7 +37,15 @@ void frame_unref(struct frame **fp)
         return;
     atomic_fetch_sub_explicit(&alive, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&alive_bytes, (int64_t)f->size, memory_order_relaxed);
+    free(f->cut);
     free(f);
+}
+
+void frame_set_cut(struct frame *f, const struct cut *cut)
+{
+    must(f->cut == NULL);
+    f->cut = xmalloc(sizeof *f->cut);
+    *f->cut = *cut;
 }
 
 int64_t frames_alive(void)

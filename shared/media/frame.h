@@ -2,6 +2,7 @@
 #define SLUICE_MEDIA_FRAME_H
 
 #include "base/slice.h"
+#include "media/cut.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -39,6 +40,7 @@ struct frame {
     uint64_t seq;    /* place in its run, from 1; set by the home log */
     int64_t wire_ms; /* published time, unwrapped: what RTMP and FLV write again, modulo 2^32 */
     int64_t dts_us;  /* on the run's own line, 0 at its first frame */
+    struct cut *cut; /* of a frame that begins a unit, else NULL; goes with the frame */
     uint8_t data[];
 };
 
@@ -47,6 +49,9 @@ struct frame {
 struct frame *frame_new(enum frame_kind kind, size_t size);
 struct frame *frame_ref(struct frame *f);
 void frame_unref(struct frame **fp);
+
+/* Before the frame is frozen: it begins a unit (copied). */
+void frame_set_cut(struct frame *f, const struct cut *cut);
 
 static inline struct slice frame_payload(const struct frame *f)
 {

@@ -1,4 +1,4 @@
-#include "media/log.h"
+#include "media/log_internal.h"
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -65,6 +65,7 @@ static void run_free(struct log *l, struct run **rp)
     while (r->key_count > 0)
         drop_first_key(r);
     must(r->bytes == 0);
+    log_parts_clear(r);
     inforce_unref(&r->inforce);
     run_origin_unref(&r->origin);
     list_remove(&r->node);
@@ -213,7 +214,7 @@ static void note_track(struct run *r, const struct frame *f)
     t->newest_dts_us = f->dts_us;
 }
 
-static struct inforce *inforce_after(struct inforce *held, struct frame *f)
+struct inforce *log_inforce_after(struct inforce *held, struct frame *f)
 {
     if ((f->flags & (FRAME_CONFIG | FRAME_META)) == 0)
         return held;
@@ -231,6 +232,13 @@ static bool over_budget(const struct log *l)
            atomic_load_explicit(&a->bytes, memory_order_relaxed) > a->max;
 }
 
+/* As long as asked for, and as HLS needs: segments may be longer than they should. */
+static int64_t window_us(const struct log *l, const struct run *r)
+{
+    int64_t hls_us = log_parts_window_us(r);
+    return hls_us > l->limits.window_us ? hls_us : l->limits.window_us;
+}
+
 static bool first_may_go(const struct log *l, const struct run *r)
 {
     if (r->next - r->first <= 1)
@@ -240,8 +248,7 @@ static bool first_may_go(const struct log *l, const struct run *r)
     const struct log_key *key = run_newest_key(r);
     if (key == NULL || key->seq <= r->first)
         return false;
-    return over_budget(l) ||
-           r->newest_dts_us - run_frame(r, r->first)->dts_us > l->limits.window_us;
+    return over_budget(l) || r->newest_dts_us - run_frame(r, r->first)->dts_us > window_us(l, r);
 }
 
 /* Ended runs go whole, once the newest has filled the window or memory is needed. */
@@ -249,13 +256,14 @@ static void trim(struct log *l)
 {
     struct run *newest = log_newest(l);
     for (struct run *r; (r = log_oldest(l)) != newest;) {
-        bool outlived = newest->newest_dts_us > l->limits.window_us;
+        bool outlived = newest->newest_dts_us > window_us(l, newest);
         if (!outlived && l->bytes <= l->limits.window_bytes && !over_budget(l))
             break;
         run_free(l, &r);
     }
     while (first_may_go(l, newest))
         drop_first_frame(l, newest);
+    log_parts_trim(newest);
 }
 
 void log_append(struct log *l, struct frame *f)
@@ -274,7 +282,8 @@ void log_append(struct log *l, struct frame *f)
     note_track(r, f);
     if (is_joinable(r, f, run_newest_key(r)))
         key_insert(r, r->key_count, f, r->inforce);
-    r->inforce = inforce_after(r->inforce, f);
+    log_parts_append(r, f, r->inforce);
+    r->inforce = log_inforce_after(r->inforce, f);
     trim(l);
     l->change++;
 }
@@ -286,6 +295,7 @@ void log_restart(struct log *l, uint64_t next_seq, struct inforce *inforce)
     while (r->first < r->next)
         drop_first_frame(l, r);
     r->first = r->next = next_seq;
+    log_parts_clear(r);
     struct inforce *old = r->inforce;
     r->inforce = inforce_ref(inforce);
     inforce_unref(&old);
@@ -316,7 +326,7 @@ static void index_block(struct run *r, struct inforce *inforce, size_t count)
         struct frame *f = run_frame(r, seq);
         if (is_joinable(r, f, at > 0 ? &r->keys[at - 1] : NULL) && r->key_count < LOG_KEYS_MAX)
             key_insert(r, at++, f, held);
-        held = inforce_after(held, f);
+        held = log_inforce_after(held, f);
     }
     inforce_unref(&held);
 }
@@ -339,6 +349,7 @@ int log_prepend(struct log *l, struct run *r, struct inforce *inforce, struct fr
     if (err < 0)
         return err;
     index_block(r, inforce, count);
+    log_parts_prepend(r, inforce, count);
     l->change++;
     return 0;
 }
@@ -375,4 +386,6 @@ void log_forget(struct log *l, uint64_t epoch, uint64_t seq)
         drop_first_frame(l, r);
         l->change++;
     }
+    if (r != NULL)
+        log_parts_trim(r);
 }

@@ -25,6 +25,7 @@
 #define LOG_FRAMES_MAX 65536 /* frames of one run, whatever the window says */
 #define LOG_KEYS_MAX   1024  /* index entries of one run; the oldest go */
 #define LOG_TRACKS_MAX 16    /* tracks of one stream */
+#define LOG_PARTS_MAX  16384 /* parts of one run in the index of cuts; the oldest go */
 #define LOG_AUDIO_KEY_US                                                                           \
     1000000 /* without video: an index entry per second, and the first after a second */
 
@@ -45,6 +46,19 @@ struct log_key {
     uint64_t seq;
     int64_t dts_us, wire_ms;
     struct inforce *inforce;
+};
+
+/*
+ * A part, by the cut of its first frame.  Parts stay in the index when their frames have gone, for
+ * (2 * window_segments + 2) segments: a playlist is a function of the newest ones, whatever is
+ * held.
+ */
+struct log_part {
+    struct cut cut;
+    uint64_t seq;   /* its first frame */
+    uint64_t bytes; /* of payload, up to the next part */
+    bool has_key;   /* a key frame of video is in it, or it has no video: INDEPENDENT=YES */
+    struct inforce *inforce; /* part 0: what is in force at its first frame; else NULL */
 };
 
 struct log_track {
@@ -72,6 +86,10 @@ struct run {
     uint32_t ring_mask;
     struct log_key *keys; /* oldest first */
     uint32_t key_count, key_room;
+    struct log_part *parts; /* oldest first, from part_first on */
+    uint32_t part_first, part_count, part_room;
+    int64_t longest_segment_us;
+    struct cut_plan plan; /* how the owner cuts it; all zero: not at all, or not told yet */
     size_t bytes;
     bool video_seen;
     struct log_track tracks[LOG_TRACKS_MAX];
@@ -136,6 +154,36 @@ const struct log_key *run_newest_key(const struct run *r);
 const struct log_key *run_key_from(const struct run *r, uint64_t seq);
 /* Media time from frame seq to the newest, microseconds; 0 when seq is not held. */
 int64_t run_behind_us(const struct run *r, uint64_t seq);
+
+/* The run that r goes on from without a jump, when this log has all of it up to its last frame;
+ * else NULL: nothing of it may be listed. */
+const struct run *log_previous(const struct log *l, const struct run *r);
+
+/*
+ * The index of cuts (log_parts.c).  Parts are where run_first_part() and run_next_part() say until
+ * the log changes.
+ */
+const struct log_part *run_first_part(const struct run *r); /* or NULL, as below */
+const struct log_part *run_newest_part(const struct run *r);
+const struct log_part *run_next_part(const struct run *r, const struct log_part *p);
+const struct log_part *run_part(const struct run *r, uint64_t msn, uint32_t part);
+/* The first part of the segment after p's. */
+const struct log_part *run_next_segment(const struct run *r, const struct log_part *p);
+
+/* The frames of a part or a segment, and what it lasts. */
+struct log_extent {
+    uint64_t from, to; /* seqs [from, to) */
+    int64_t duration_us;
+    uint64_t bytes; /* of payload */
+    bool complete;  /* nothing more comes; else duration_us and `to` are what there is by now */
+    bool held;      /* all of its frames are here */
+};
+struct log_extent run_part_extent(const struct run *r, const struct log_part *p);
+/* must(): p is a part 0. */
+struct log_extent run_segment_extent(const struct run *r, const struct log_part *p);
+
+/* The oldest msn that a playlist lists whose newest segment (complete or not) is head_msn. */
+uint64_t run_oldest_listed_msn(const struct run *r, uint64_t head_msn);
 
 /* Drops what comes before (epoch, seq): older runs, and older frames of that run.  So a replica
  * holds no more than its home. */

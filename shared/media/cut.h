@@ -1,0 +1,52 @@
+#ifndef SLUICE_MEDIA_CUT_H
+#define SLUICE_MEDIA_CUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A cut is a property of the frame that begins a unit: a part, or with part 0 a segment and its
+ * first part.  The owner of a run decides it before the frame is frozen (media/segmenter.h), it
+ * travels with the frame, and nobody computes it again.
+ *
+ *   frames   m c K f a f a f a f a f a K f a ...       (seq order)
+ *   cuts         |       |     |       |
+ *              7.0      7.1   7.2     8.0              msn.part
+ *
+ * A unit is the frames of all tracks from its first one up to the next unit's first one, whatever
+ * their dts; it lasts from its start_us to the next one's.
+ */
+#define CUT_TRACKS_MAX 16 /* tracks of a segment: what a log may have */
+
+struct cut {
+    uint64_t msn;     /* media sequence number */
+    uint64_t dsn;     /* discontinuity sequence number: a segment with another one than the segment
+                         before it begins with a DISCONTINUITY */
+    uint32_t part;    /* of the segment, from 0 */
+    uint32_t init;    /* number of the init segment in force, from 1 in each run */
+    int64_t start_us; /* on the run's line; never less than the one before */
+    int64_t wall_us;  /* program date-time: unix time of start_us by the owner's clock */
+    uint16_t clock;   /* frame_track_number() of the track that the limits are compared with */
+    bool independent; /* the frame can be decoded without what came before */
+    uint8_t track_count;             /* part 0: the tracks of the segment; else 0 */
+    uint16_t tracks[CUT_TRACKS_MAX]; /* frame_track_number(), rising; the rest of the frames in the
+                                        segment is not for it */
+};
+
+/* How a run is cut, and what its owner declares of it: the same everywhere.  By value; without
+ * padding, so that cut_plan_equal() may compare bytes. */
+struct cut_plan {
+    uint32_t segment_ms, part_ms, window_segments; /* segment_ms 0: the run is not cut */
+    uint32_t frame_rate_milli;                     /* frames per 1000 s; 0: not known */
+    uint64_t peak_bps, average_bps;                /* 0: not known yet */
+    uint64_t base_msn; /* the oldest msn that playlists of this run may list */
+    uint64_t previous_epoch, previous_last_seq; /* the run that this one goes on from without a
+                                                   jump, and its last frame; 0: none */
+};
+bool cut_plan_equal(const struct cut_plan *a, const struct cut_plan *b);
+
+/* Where numbering begins when it cannot go on exactly: beyond what any owner may have used since,
+ * as segments last at least a second.  last_msn: the highest known, or 0.  Of msn and dsn. */
+uint64_t cut_jump(uint64_t epoch_us, uint64_t last_msn);
+
+#endif

@@ -85,6 +85,27 @@ static void respond(struct http_exchange *base, int status, const struct http_he
     http1_exchange_answered(x, body.len);
 }
 
+static void respond_content(struct http_exchange *base, int status,
+                            const struct http_header *headers, size_t count,
+                            const struct http_content *content)
+{
+    struct http1_exchange *x = of(base);
+    struct http1_connection *c = x->c;
+    const struct framing f = {.close = c->close_after, .old = x->old, .body_len = content->len};
+    struct http_content body = *content;
+    uint8_t room[HTTP_ANSWER_HEAD_MAX];
+    struct wr w = wr_init(room, sizeof room);
+    must(c->state == HTTP_HANDLING);
+    write_head(&w, c, status, headers, count, &f);
+    if (w.overflow || base->head_only || !http_status_has_body(status))
+        http_content_release(&body);
+    if (w.overflow)
+        send_plain_500(c);
+    else if (http1_content_begin(c, wr_slice(&w), &body) < 0)
+        c->close_after = true;
+    http1_exchange_answered(x, content->len);
+}
+
 void http1_refuse(struct http1_connection *c, int status)
 {
     char room[HTTP_REFUSAL_MAX];
@@ -156,6 +177,7 @@ static struct io *io_below(struct http_exchange *base)
 }
 
 const struct http_protocol http1_protocol = {.respond = respond,
+                                             .respond_content = respond_content,
                                              .stream = stream,
                                              .writev = stream_writev,
                                              .write = stream_write,

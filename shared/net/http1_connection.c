@@ -89,6 +89,7 @@ void http1_connection_close(struct http1_connection *c, enum close_reason why)
     c->state = HTTP_ENDING;
     log_debug(&c->log, "http.closed reason=%s", close_reason_name(why));
     io_close(c->io);
+    http_content_release(&c->content);
     list_remove(&c->node);
     http1_exchange_gone(c, why);
     task_defer(c->worker, &c->turn);
@@ -315,7 +316,7 @@ void http1_exchange_answered(struct http1_exchange *x, size_t answer_len)
     struct http1_connection *c = x->c;
     http1_exchange_free(&c->exchange);
     c->answer_len = answer_len;
-    if (c->close_after) {
+    if (c->close_after && c->content.len == 0) {
         c->state = HTTP_ENDING;
         io_close_after_flush(c->io, http_answer_ms(c->server, answer_len));
         return;
@@ -348,7 +349,7 @@ static void on_turn(void *arg)
         c->state = HTTP_ENDING;
         io_close_after_flush(c->io, HTTP_STREAM_LINGER_MS);
     } else if (c->state == HTTP_ANSWERING) {
-        if (io_queued(c->io) > 0)
+        if (!http1_content_send(c) || io_queued(c->io) > 0)
             io_deadline(c->io, http_answer_ms(c->server, c->answer_len));
         else
             next_request(c);
@@ -360,7 +361,8 @@ static void on_turn(void *arg)
 static void drained(struct http1_connection *c)
 {
     if (c->state == HTTP_ANSWERING) {
-        next_request(c);
+        if (http1_content_send(c))
+            next_request(c);
         return;
     }
     struct http_exchange *x = c->state == HTTP_STREAMING ? &c->exchange->x : NULL;
@@ -370,7 +372,11 @@ static void drained(struct http1_connection *c)
 
 static void peer_closed(struct http1_connection *c)
 {
-    if (c->state == HTTP_ANSWERING) { /* it may still be reading */
+    if (c->state == HTTP_ANSWERING && c->content.len > 0) { /* it may still be reading */
+        c->close_after = true;
+        return;
+    }
+    if (c->state == HTTP_ANSWERING) {
         c->state = HTTP_ENDING;
         io_close_after_flush(c->io, http_answer_ms(c->server, c->answer_len));
         return;

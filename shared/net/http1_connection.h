@@ -7,7 +7,7 @@
 
 /*
  * HTTP/1.1: http1_connection.c reads requests and owns connections, http1_body.c reads bodies,
- * http1_answer.c writes answers.
+ * http1_answer.c writes answers, http1_content.c those bodies that are not copied.
  */
 #define HTTP1_CONNECTION_MAGIC 0x68636f6eU
 
@@ -48,8 +48,9 @@ struct http1_connection {
     struct buf body;           /* decoded chunks */
     struct http_intake intake; /* of a body that follows; it outlives the exchange */
 
-    size_t answer_len; /* bytes of the answer that is queued */
-    size_t ignored;    /* bytes that came while streaming */
+    size_t answer_len;           /* bytes of the answer that is queued */
+    struct http_content content; /* what of it is not sent and lies elsewhere; len 0: nothing */
+    size_t ignored;              /* bytes that came while streaming */
 };
 
 struct http1_exchange {
@@ -77,6 +78,13 @@ bool http1_body_collect(struct http1_connection *c);
 void http1_connection_close(struct http1_connection *c, enum close_reason why);
 /* The exchange, if there is one, is over for its owner. */
 void http1_exchange_gone(struct http1_connection *c, enum close_reason why);
+
+/* Sends `head` and what the socket takes of the content, which is the connection's from now on.  0,
+ * or negative when the head is lost. */
+int http1_content_begin(struct http1_connection *c, struct slice head,
+                        const struct http_content *content);
+/* Goes on with it; true when all of it is out. */
+bool http1_content_send(struct http1_connection *c);
 
 /* Answers a request that has no exchange because it could not be read, and closes. */
 void http1_refuse(struct http1_connection *c, int status);

@@ -77,16 +77,23 @@ static void reset(struct http2_stream *s)
     nghttp2_submit_rst_stream(s->c->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
 }
 
-static void answer(struct http2_stream *s, int status, const struct http_header *headers,
-                   size_t count, struct slice body)
+static void lose(struct http2_stream *s, int err)
+{
+    log_warn(&s->c->log, "http.answer_lost error=\"%s\"", err_text(err));
+    reset(s);
+}
+
+/* The head of a whole answer; false when no body is to follow. */
+static bool begin(struct http2_stream *s, int status, const struct http_header *headers,
+                  size_t count, size_t body_len)
 {
     struct http2_connection *c = s->c;
     struct http_fields f;
     bool says_length = http_status_has_body(status);
-    bool has_body = says_length && !s->x.head_only && body.len > 0;
+    bool has_body = says_length && !s->x.head_only && body_len > 0;
     if (is_lost(s))
-        return;
-    http_fields_of(&f, c->server, c->worker, headers, count, says_length ? (int64_t)body.len : -1);
+        return false;
+    http_fields_of(&f, c->server, c->worker, headers, count, says_length ? (int64_t)body_len : -1);
     if (!is_writable(&f)) {
         log_error(&c->log, "http.bad_answer");
         status = 500;
@@ -94,18 +101,30 @@ static void answer(struct http2_stream *s, int status, const struct http_header 
         http_fields_of(&f, c->server, c->worker, NULL, 0, 0);
     }
     s->ended = true;
-    s->out.max = body.len;
-    int err = has_body ? buf_append(&s->out, body.p, body.len) : 0;
-    if (err == 0)
-        err = submit(s, status, &f, has_body);
-    if (err < 0) {
-        log_warn(&c->log, "http.answer_lost error=\"%s\"", err_text(err));
-        reset(s);
-    }
-    s->answer_len = has_body ? body.len : 0;
-    c->answer_bytes += s->answer_len;
-    take_by(s, http_answer_ms(c->server, s->answer_len));
+    take_by(s, http_answer_ms(c->server, has_body ? body_len : 0));
     run_later(c);
+    int err = submit(s, status, &f, has_body);
+    if (err < 0)
+        lose(s, err);
+    return has_body && err == 0;
+}
+
+static void count_bytes(struct http2_stream *s, size_t n)
+{
+    s->answer_bytes = n;
+    s->c->answer_bytes += n;
+}
+
+static void answer(struct http2_stream *s, int status, const struct http_header *headers,
+                   size_t count, struct slice body)
+{
+    if (!begin(s, status, headers, count, body.len))
+        return;
+    s->out.max = body.len;
+    int err = buf_append(&s->out, body.p, body.len);
+    if (err < 0)
+        lose(s, err);
+    count_bytes(s, body.len);
 }
 
 static void respond(struct http_exchange *x, int status, const struct http_header *headers,
@@ -124,6 +143,33 @@ void http2_refuse(struct http2_stream *s, int status)
     METRIC_INC(s->c->worker->metrics.http_bad_requests_total);
     s->phase = HTTP2_ANSWERED;
     answer(s, status, &http_refusal_type, 1, http_refusal(status, room));
+}
+
+/* Points into the content, whose bytes are others' memory. */
+static void offer_content(struct http2_stream *s)
+{
+    s->offer = s->content.iov;
+    s->offer_at = s->content.skip;
+    s->offer_left = s->content.len;
+    while (s->offer_at >= s->offer->iov_len) {
+        s->offer_at -= s->offer->iov_len;
+        s->offer++;
+    }
+    count_bytes(s, (size_t)s->content.count * sizeof *s->offer);
+}
+
+static void respond_content(struct http_exchange *x, int status, const struct http_header *headers,
+                            size_t count, const struct http_content *content)
+{
+    struct http2_stream *s = of(x);
+    must(s->phase == HTTP2_HANDLING);
+    s->phase = HTTP2_ANSWERED;
+    s->content = *content;
+    if (begin(s, status, headers, count, content->len))
+        offer_content(s);
+    else
+        http_content_release(&s->content);
+    OBJ_POISON(x);
 }
 
 /* Streams. */
@@ -212,6 +258,7 @@ static struct io *io_below(struct http_exchange *x)
 }
 
 const struct http_protocol http2_protocol = {.respond = respond,
+                                             .respond_content = respond_content,
                                              .stream = stream,
                                              .writev = stream_writev,
                                              .write = stream_write,

@@ -54,7 +54,7 @@ struct http2_connection {
     struct task turn;    /* runs what became ready outside of a run, or frees */
     struct log_id log;
     struct http2_output *output; /* while frames are made */
-    size_t answer_bytes;         /* of whole answers that are not gone */
+    size_t answer_bytes;         /* memory of whole answers that are not gone */
     int64_t noise, noise_us;     /* HTTP2_NOISE_MAX */
     int64_t idle_by_us;          /* it ends when there is still no stream */
     int64_t wake_us;             /* what the io's deadline is; 0: none */
@@ -99,11 +99,11 @@ struct http2_stream {
     size_t window_bytes; /* not given back to the peer's window */
     bool body_open, paused;
 
-    /* The answer: `out` from out_at on, then what is offered. */
+    /* The answer: `out` from out_at on, then what is offered, which may be the content's. */
     struct buf out;
-    size_t out_at, answer_len;
+    size_t out_at, answer_bytes; /* answer_bytes: its part of the connection's */
+    struct http_content content; /* kept until all is sent */
     const struct iovec *offer;
-    int offer_count;
     size_t offer_at, offer_left;   /* bytes: into the first, and in all */
     bool wants_writable, writable; /* on_writable is wanted; is owed */
     bool ended;                    /* nothing follows */
@@ -136,7 +136,7 @@ nghttp2_session *http2_session_new(struct http2_connection *c);
 /* A request begins; NULL without memory. */
 struct http2_stream *http2_stream_new(struct http2_connection *c, int32_t id);
 void http2_stream_free(struct http2_stream *s);
-/* The exchange, if there is one, is over for its owner. */
+/* The exchange, if there is one, is over for its owner, and so is what it answered with. */
 void http2_stream_gone(struct http2_stream *s, enum close_reason why);
 void http2_request_header(struct http2_stream *s, struct slice name, struct slice value);
 void http2_request_head_ended(struct http2_stream *s);

@@ -1,6 +1,7 @@
 /*
  * Frames, gathered for one write, to the io.  Bodies are not copied: their bytes lie in the
- * stream's `out` or with the handler who offers them, and are written before http2_pump() returns.
+ * stream's `out`, in its content or with the handler who offers them, and are written before
+ * http2_pump() returns.
  * What the socket does not take of a batch waits in the io's queue, and nothing more is made until
  * it is out.
  */

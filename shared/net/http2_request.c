@@ -46,17 +46,25 @@ static void drop_request(struct http2_stream *s)
     buf_fini(&s->head);
 }
 
+static void drop_content(struct http2_stream *s)
+{
+    s->offer = NULL;
+    s->offer_left = 0;
+    http_content_release(&s->content);
+}
+
 void http2_stream_free(struct http2_stream *s)
 {
     struct http2_connection *c = s->c;
     list_remove(&s->node);
     list_remove(&s->ready_node);
-    c->answer_bytes -= s->answer_len;
+    c->answer_bytes -= s->answer_bytes;
     if (list_empty(&c->streams))
         c->idle_by_us = clock_us() + c->server->times.idle_ms * 1000;
     if (c->answer_bytes < HTTP2_ANSWERS_MAX)
         list_splice(&c->ready, &c->waiting);
     drop_request(s);
+    drop_content(s);
     buf_fini(&s->body);
     buf_fini(&s->out);
     OBJ_POISON(&s->x);
@@ -65,6 +73,7 @@ void http2_stream_free(struct http2_stream *s)
 
 void http2_stream_gone(struct http2_stream *s, enum close_reason why)
 {
+    drop_content(s);
     if (!http2_stream_open(s))
         return;
     s->phase = HTTP2_ANSWERED;

@@ -127,6 +127,27 @@ void http_respond(struct http_exchange *x, int status, const struct http_header 
     x->protocol->respond(x, status, headers, count, body);
 }
 
+void http_content_release(struct http_content *content)
+{
+    struct http_content gone = *content;
+    *content = (struct http_content){0};
+    if (gone.release != NULL)
+        gone.release(gone.owner);
+}
+
+void http_respond_content(struct http_exchange *x, int status, const struct http_header *headers,
+                          size_t count, const struct http_content *content)
+{
+    if (!is_open(x)) {
+        struct http_content unsent = *content;
+        http_content_release(&unsent);
+        return;
+    }
+    log_debug(x->log, "http.answer status=%d bytes=%zu", status, content->len);
+    METRIC_INC(x->worker->metrics.http_requests_total);
+    x->protocol->respond_content(x, status, headers, count, content);
+}
+
 static void respond_json_with(struct http_exchange *x, int status, json_t *body,
                               const struct http_header *headers, size_t count)
 {

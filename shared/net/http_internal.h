@@ -54,6 +54,8 @@ struct http_protocol {
     /* The exchange is over with this. */
     void (*respond)(struct http_exchange *x, int status, const struct http_header *headers,
                     size_t count, struct slice body);
+    void (*respond_content)(struct http_exchange *x, int status, const struct http_header *headers,
+                            size_t count, const struct http_content *content);
     void (*stream)(struct http_exchange *x, int status, const struct http_header *headers,
                    size_t count);
     /* Of a stream that is no answer to HEAD. */
@@ -81,6 +83,9 @@ struct http_exchange {
 
 /* Tells the owner that it is over; the protocol frees it then. */
 void http_exchange_tell_gone(struct http_exchange *x, enum close_reason why);
+
+/* Whoever had the content of an answer may have it back; later calls do nothing. */
+void http_content_release(struct http_content *content);
 
 /* A request as its handler sees it; the path is decoded into `path`.  0, or the status that refuses
  * it. */

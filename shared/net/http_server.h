@@ -122,6 +122,22 @@ void http_respond_error(struct http_exchange *x, int status, const char *code, c
 void http_respond_error_with(struct http_exchange *x, int status, const char *code,
                              const char *message, const struct http_header *headers, size_t count);
 
+/*
+ * The body of an answer that is not copied: bytes [skip, skip + len) of what iov points at, which
+ * stays as it is until `release` is called (once, maybe from inside of http_respond_content()).
+ */
+struct http_content {
+    const struct iovec *iov;
+    int count;
+    size_t skip, len;
+    void (*release)(void *owner); /* may be NULL */
+    void *owner;
+};
+/* A whole answer with such a body, written as fast as the peer takes it; otherwise as
+ * http_respond(). */
+void http_respond_content(struct http_exchange *x, int status, const struct http_header *headers,
+                          size_t count, const struct http_content *content);
+
 /* Begins an endless answer (to HEAD: the whole answer is its head; on_gone follows): the head is
  * sent, the body follows with http_stream_writev; the peer can tell its end (http_stream_end) from
  * a lost connection, unless it speaks HTTP/1.0. */

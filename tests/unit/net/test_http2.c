@@ -8,6 +8,7 @@
 #define STREAM_LEN 700000
 #define BIG_LEN    (3 << 20)
 #define BODY_LEFT  100
+#define PIECES     700 /* of content */
 
 struct site {
     struct net_fixture f;
@@ -17,6 +18,8 @@ struct site {
     int later_count, calls, gone, writable;
     enum close_reason why;
     char *bytes;
+    struct iovec pieces[PIECES];
+    int released;
     size_t streamed[LATER_MAX];
     struct buf taken; /* of a body that follows */
     bool body_ended, take_nothing;
@@ -137,6 +140,38 @@ static void big(struct http_exchange *x, const struct http_request *req, void *a
     http_respond(x, 200, NULL, 0, slice_of(s->bytes, BIG_LEN));
 }
 
+static void on_release(void *arg)
+{
+    ((struct site *)arg)->released++;
+}
+
+/* Bytes CONTENT_AT to BIG_LEN - 4 of what lies in pieces of many sizes, none of them too; with a
+ * query the header is one that cannot be written. */
+#define CONTENT_AT  25 /* into the fourth piece */
+#define CONTENT_LEN (BIG_LEN - CONTENT_AT - 4)
+static void content(struct http_exchange *x, const struct http_request *req, void *arg)
+{
+    const struct http_header evil = {"X-Word", slice_text("a\r\nX-Evil: 1")};
+    struct site *s = arg;
+    size_t at = 0;
+    for (size_t i = 0; i < PIECES; i++) {
+        size_t len = i + 1 < PIECES ? i * 7 % 301 : BIG_LEN - at;
+        s->pieces[i] = (struct iovec){s->bytes + at, len};
+        at += len;
+    }
+    s->calls++;
+    const struct http_content c = {s->pieces, PIECES, CONTENT_AT, CONTENT_LEN, on_release, s};
+    http_respond_content(x, 200, &evil, req->query.len > 0 ? 1 : 0, &c);
+}
+
+static void content_not_modified(struct http_exchange *x, const struct http_request *req, void *arg)
+{
+    struct site *s = arg;
+    s->pieces[0] = (struct iovec){s->bytes, 9};
+    const struct http_content c = {s->pieces, 1, 0, 9, on_release, s};
+    http_respond_content(x, 304, NULL, 0, &c);
+}
+
 static void forged(struct http_exchange *x, const struct http_request *req, void *arg)
 {
     const struct http_header header = {"Location", slice_text("/a\r\nX-Evil: 1")};
@@ -159,6 +194,8 @@ static const struct http_route routes[] = {
     ROUTE("GET", "/later", answer_later),
     ROUTE("GET", "/stream", begin_stream),
     ROUTE("GET", "/big", big),
+    ROUTE("GET", "/content", content),
+    ROUTE("GET", "/content304", content_not_modified),
     ROUTE("GET", "/forged", forged),
     ROUTE("GET", "/304", not_modified),
     {.method = "POST", .pattern = "/upload", .handle = upload, .body_unread_max = BODY_LEFT},
@@ -471,6 +508,108 @@ static void answers_wait_for_answers(void **state)
         assert_int_equal(BODY(2 * i + 1).len, BIG_LEN);
         assert_memory_equal(BODY(2 * i + 1).p, s->bytes, BIG_LEN);
     }
+}
+
+/* --- content --- */
+
+static void check_content(struct site *s, int32_t id)
+{
+    assert_int_equal(STATUS(id), 200);
+    assert_int_equal(BODY(id).len, CONTENT_LEN);
+    assert_memory_equal(BODY(id).p, s->bytes + CONTENT_AT, CONTENT_LEN);
+}
+
+static void content_beside_other_answers(void **state)
+{
+    struct site *s = *state;
+    for (int i = 0; i < 10; i++)
+        client_ask(&s->c, "GET", i % 2 ? "/big" : "/content", NULL, false);
+    for (int i = 0; i < 10; i++) {
+        CLIENT_UNTIL(&s->c, &s->f, IS_CLOSED(2 * i + 1));
+        if (i % 2 == 0)
+            check_content(s, 2 * i + 1);
+    }
+    assert_int_equal(s->released, 5);
+}
+
+static void content_without_a_body(void **state)
+{
+    struct site *s = *state;
+    int32_t id = client_ask(&s->c, "HEAD", "/content", NULL, false);
+    CLIENT_UNTIL(&s->c, &s->f, IS_CLOSED(id));
+    assert_int_equal(STATUS(id), 200);
+    assert_int_equal(BODY(id).len, 0);
+    assert_true(client_has(&s->c, id, "content-length: 3145699\n"));
+    assert_int_equal(s->released, 1);
+    assert_int_equal(get(s, "/content304"), 304);
+    assert_int_equal(s->released, 2);
+    assert_int_equal(get(s, "/content?forged"), 500);
+    assert_int_equal(s->released, 3);
+}
+
+/* It is nobody's memory but its owner's: requests do not wait for it, as they do for answers. */
+static void content_waits_for_its_window(void **state)
+{
+    struct site *s = *state;
+    hang_up(s);
+    dial(s, 65535, true);
+    nghttp2_session_set_local_window_size(s->c.session, NGHTTP2_FLAG_NONE, 0, 1 << 30);
+    for (int i = 0; i < 20; i++)
+        client_ask(&s->c, "GET", "/content", NULL, false);
+    for (int i = 0; i < 20; i++)
+        CLIENT_UNTIL(&s->c, &s->f, BODY(2 * i + 1).len == 65535);
+    assert_int_equal(s->calls, 20);
+    assert_int_equal(s->released, 0);
+    assert_int_equal(get(s, "/ok"), 200);
+    for (size_t had = 65535; had < CONTENT_LEN; had += 333333) {
+        nghttp2_submit_window_update(s->c.session, NGHTTP2_FLAG_NONE, 1, 333333);
+        size_t due = had + 333333 < CONTENT_LEN ? had + 333333 : CONTENT_LEN;
+        CLIENT_UNTIL(&s->c, &s->f, BODY(1).len == due);
+    }
+    CLIENT_UNTIL(&s->c, &s->f, IS_CLOSED(1) && s->released == 1);
+    check_content(s, 1);
+    nghttp2_submit_rst_stream(s->c.session, NGHTTP2_FLAG_NONE, 3, NGHTTP2_CANCEL);
+    CLIENT_UNTIL(&s->c, &s->f, s->released == 2);
+    hang_up(s);
+    assert_int_equal(s->released, 20);
+}
+
+static void content_nobody_takes(void **state)
+{
+    struct site *s = *state;
+    http_server_set_times(s->server, &(struct http_times){10000, 10000, 30, 1 << 30});
+    hang_up(s);
+    dial(s, 65535, true);
+    int32_t id = client_ask(&s->c, "GET", "/content", NULL, false);
+    CLIENT_UNTIL(&s->c, &s->f, IS_CLOSED(id) && s->released == 1);
+    assert_int_equal(client_reply(&s->c, id)->error, NGHTTP2_CANCEL);
+    assert_int_equal(get(s, "/ok"), 200);
+}
+
+/* Bytes that the socket did not take are copied, those behind them are not. */
+static void content_to_a_full_socket(void **state)
+{
+    struct site *s = *state;
+    hang_up(s);
+    dial(s, 64 << 20, false);
+    const uint8_t *bytes;
+    ssize_t n;
+    for (int i = 0; i < 10; i++)
+        client_ask(&s->c, "GET", "/content", NULL, false);
+    while ((n = nghttp2_session_mem_send(s->c.session, &bytes)) > 0)
+        send_all(s->c.fd, bytes, (size_t)n);
+    TURN_UNTIL(&s->f, s->calls == 10);
+    for (int i = 0; i < 100; i++)
+        fixture_turn(&s->f);
+    assert_true(s->released < 10);
+    const struct http2_connection *c =
+        LIST_FIRST(&s->server->locals[0].http2, struct http2_connection, node);
+    assert_true(io_queued(c->io) <= 2 * HTTP2_BATCH);
+    for (int i = 0; i < 10; i++) {
+        CLIENT_UNTIL(&s->c, &s->f, IS_CLOSED(2 * i + 1));
+        check_content(s, 2 * i + 1);
+    }
+    assert_int_equal(s->released, 10);
 }
 
 /* --- endless answers --- */
@@ -849,6 +988,11 @@ int main(void)
         TEST(many_streams_are_answered_in_any_order),
         TEST(more_streams_than_allowed_are_refused),
         TEST(answers_wait_for_answers),
+        TEST(content_beside_other_answers),
+        TEST(content_without_a_body),
+        TEST(content_waits_for_its_window),
+        TEST(content_nobody_takes),
+        TEST(content_to_a_full_socket),
         TEST(streams_share_a_connection),
         TEST(a_full_window_stalls_its_stream_alone),
         TEST(a_full_socket_stalls_all),

@@ -5,6 +5,8 @@
 #include "net/http_server.h"
 #include "net_test.h"
 
+#define PIECES 700 /* of content */
+
 struct site {
     struct net_fixture f;
     struct http_server *server;
@@ -14,6 +16,9 @@ struct site {
     int gone, writable, calls;
     enum close_reason why;
     size_t streamed; /* of STREAM_LEN */
+    struct iovec pieces[PIECES];
+    size_t pieces_len;
+    int released;
     char *bytes;
     bool deny;
 };
@@ -65,6 +70,28 @@ static void huge(struct http_exchange *x, const struct http_request *req, void *
     http_respond(x, 200, NULL, 0, slice_of(s->bytes, HUGE_LEN));
 }
 
+static void on_release(void *arg)
+{
+    struct site *s = arg;
+    s->released++;
+}
+
+/* Bytes 5 to STREAM_LEN - 4 of what lies in pieces of many sizes, none of them too. */
+static void content(struct http_exchange *x, const struct http_request *req, void *arg)
+{
+    struct site *s = arg;
+    size_t at = 0;
+    for (size_t i = 0; i < PIECES; i++) {
+        size_t len = i + 1 < PIECES ? i * 7 % 301 : STREAM_LEN - at;
+        s->pieces[i] = (struct iovec){s->bytes + at, len};
+        at += len;
+    }
+    io_set_send_buffer(http_exchange_io(x), 4096);
+    s->pieces_len = STREAM_LEN - 9;
+    const struct http_content c = {s->pieces, PIECES, 5, s->pieces_len, on_release, s};
+    http_respond_content(x, 200, NULL, 0, &c);
+}
+
 static void not_modified(struct http_exchange *x, const struct http_request *req, void *arg)
 {
     http_respond(x, 304, NULL, 0, slice_text("never sent"));
@@ -93,6 +120,7 @@ static const struct http_route routes[] = {
     ROUTE("GET", "/forged", forged),
     ROUTE("GET", "/big", big),
     ROUTE("GET", "/huge", huge),
+    ROUTE("GET", "/content", content),
     ROUTE("GET", "/304", not_modified),
     ROUTE("GET", "/json", json),
 };
@@ -501,6 +529,39 @@ static void a_large_answer_to_a_slow_reader(void **state)
     assert_int_equal(inbox_count(&s->in, "\r\n\r\nok"), 1);
 }
 
+static void content_to_a_slow_reader(void **state)
+{
+    struct site *s = *state;
+    send_text(s->fd, "GET /content HTTP/1.1\r\nHost: h\r\n\r\nHEAD /content HTTP/1.1\r\nHost: h\r\n"
+                     "\r\nGET /content HTTP/1.1\r\n" END);
+    while (!s->in.eof) {
+        fixture_turn(&s->f);
+        inbox_read(&s->in, s->fd, 20000);
+    }
+    char *body = strstr(s->in.data, "\r\n\r\n") + 4;
+    assert_memory_equal(body, s->bytes + 5, s->pieces_len);
+    assert_memory_equal(body + s->pieces_len, "HTTP/1.1 200", 12);
+    char *last = s->in.data + s->in.len - s->pieces_len;
+    assert_memory_equal(last, s->bytes + 5, s->pieces_len);
+    assert_int_equal(inbox_count(&s->in, "\r\nContent-Length: "), 3);
+    assert_int_equal(s->released, 3);
+}
+
+static void content_nobody_takes(void **state)
+{
+    struct site *s = *state;
+    send_text(s->fd, "GET /content HTTP/1.1\r\nHost: h\r\n\r\n");
+    READ_UNTIL(&s->f, &s->in, s->fd, s->in.len > 0);
+    assert_int_equal(s->released, 0);
+    hang_up(s);
+    assert_int_equal(s->released, 1);
+    set_times(s, 5000, 5000, 10);
+    send_text(s->fd, "GET /content HTTP/1.1\r\nHost: h\r\n\r\n");
+    TURN_UNTIL(&s->f, METRIC_GET(s->f.w->metrics.connections_open) == 0);
+    assert_int_equal(s->released, 2);
+    dial(s);
+}
+
 /* Takes chunked coding away in place: the body's length, with *done for its end. */
 static size_t dechunk(char *body, size_t len, bool *done)
 {
@@ -712,6 +773,8 @@ int main(void)
         SITE_TEST(expect_continue),
         SITE_TEST(a_peer_that_leaves_is_told),
         SITE_TEST(a_large_answer_to_a_slow_reader),
+        SITE_TEST(content_to_a_slow_reader),
+        SITE_TEST(content_nobody_takes),
         SITE_TEST(a_stream_to_a_slow_reader),
         SITE_TEST(a_stream_notices_that_its_peer_left),
         SITE_TEST(a_late_stream_notices_that_its_peer_left),

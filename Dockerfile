@@ -2,7 +2,7 @@
 FROM debian:bookworm-slim AS build
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       build-essential cmake ninja-build pkg-config git \
-      libevent-dev libssl-dev libhiredis-dev libjansson-dev libnghttp2-dev libyaml-dev uthash-dev \
+      libevent-dev libssl-dev libhiredis-dev libjansson-dev libnghttp2-dev libyaml-dev zlib1g-dev uthash-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -13,7 +13,7 @@ RUN cmake -S . -B /build -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSLUICE_TES
 FROM debian:bookworm-slim
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       libevent-2.1-7 libevent-core-2.1-7 libevent-extra-2.1-7 libevent-pthreads-2.1-7 \
-      libssl3 libhiredis0.14 libjansson4 libnghttp2-14 libyaml-0-2 curl \
+      libssl3 libhiredis0.14 libjansson4 libnghttp2-14 libyaml-0-2 zlib1g curl \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --no-create-home --shell /usr/sbin/nologin sluice
 COPY --from=build /out/ /

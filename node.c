@@ -199,6 +199,7 @@ static int node_build(struct node *n)
     if (err < 0)
         return err;
     n->edge = edge_new(&n->workers, n->hub);
+    n->hls = hls_new(&n->workers, n->hub, n->edge);
     n->ingest = ingest_new(&n->workers, n->hub, n->cluster);
     n->relay = relay_server_new(&(struct relay_options){
         .hub = n->hub, .identity = &n->identity, .guard = n->guard, .links = n->links});
@@ -237,6 +238,7 @@ static void node_free(struct node *n)
     api_free(&n->api);
     relay_server_free(&n->relay);
     ingest_free(&n->ingest); /* a feed it leaves may still ask the resolver */
+    hls_free(&n->hls);
     resolver_free(&n->resolve);
     edge_free(&n->edge);
     hub_free(&n->hub);

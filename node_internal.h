@@ -4,6 +4,7 @@
 #include "admin/api.h"
 #include "base/obj.h"
 #include "edge/audience.h"
+#include "edge/hls.h"
 #include "edge/resolve.h"
 #include "net/listener.h"
 #include "net/relay_call.h"
@@ -41,6 +42,7 @@ struct node {
     struct tls_context *rtmp_tls, *http_tls; /* of the public ports; NULL: no such port */
     struct ingest *ingest;
     struct edge *edge;
+    struct hls *hls;
     struct relay_server *relay;
     struct yield yield;
     struct carried_server carried;

@@ -35,10 +35,14 @@ void node_build_http(struct node *n)
                                    .pattern = "/*/*.flv",
                                    .handle = role_serves(n->config->node.role) ? get_flv
                                                                                : get_flv_refused};
+    struct http_route hls[HLS_ROUTES];
     size_t count = 0, add;
     const struct http_route *api = api_public_routes(&add);
     n->public_routes = routes_add(NULL, &count, api, add, n->api);
     n->public_routes = routes_add(n->public_routes, &count, &flv, 1, n->edge);
+    hls_routes(n->hls, hls);
+    if (role_serves(n->config->node.role))
+        n->public_routes = routes_add(n->public_routes, &count, hls, HLS_ROUTES, n->hls);
     n->public_http =
         http_server_new(&(struct http_server_options){.name = "http",
                                                       .routes = n->public_routes,

@@ -67,6 +67,8 @@
     X(connections_open, "Open connections")                                                        \
     X(viewers_rtmp, "RTMP players")                                                                \
     X(viewers_flv, "HTTP-FLV players")                                                             \
+    X(viewers_hls, "HLS players, by what they ask for")                                            \
+    X(hls_held, "HLS requests that wait for what they ask for")                                    \
     X(publishers, "Publishers")                                                                    \
     X(carried_publishers, "Publishers of this node that are carried on to an origin")              \
     X(pulls, "Streams pulled from other nodes")                                                    \

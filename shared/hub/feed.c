@@ -316,6 +316,7 @@ void feed_set_state(struct feed *f, enum feed_state state, enum close_reason why
         return;
     f->state = state;
     f->why = why;
+    f->ended_us = clock_us();
     if (state == FEED_ENDED)
         f->end_pending = true;
     else

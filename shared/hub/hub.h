@@ -79,6 +79,7 @@ struct feed {
     struct log *log;
     enum feed_state state;
     enum close_reason why; /* of ENDED */
+    int64_t ended_us;      /* clock_us of it */
     struct list readers;
     uint32_t reader_count;
     uint32_t viewers[VIEWER_KINDS]; /* by kind, on this worker: whoever serves them counts */

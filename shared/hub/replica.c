@@ -27,6 +27,7 @@ struct replica_message {
     void (*handle)(struct feed *f, struct replica_message *r);
     enum feed_state state;
     enum close_reason why;
+    int64_t ended_us;
     uint64_t epoch, first_seq;
     uint64_t oldest_epoch, oldest_seq; /* where the home's log begins; all zero: it is empty */
     int64_t wall_us, shift_ms;
@@ -78,6 +79,7 @@ static struct replica_message *message_new(const struct feed *home, size_t frame
     r->handle = handle;
     r->state = home->state;
     r->why = home->why;
+    r->ended_us = home->ended_us;
     const struct run *run = log_newest(home->log);
     if (run != NULL) {
         r->epoch = run->epoch;
@@ -166,6 +168,7 @@ static void handle_state(struct feed *f, struct replica_message *r)
     if (r->state == FEED_ENDED && run != NULL && !run->ended)
         log_end_run(f->log, run);
     feed_set_state(f, r->state, r->why);
+    f->ended_us = r->ended_us;
 }
 
 static void handle_restart(struct feed *f, struct replica_message *r)

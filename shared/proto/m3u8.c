@@ -24,7 +24,7 @@ uint32_t m3u8_target_s(int64_t segment_ms)
 
 int64_t m3u8_part_target_us(int64_t part_ms)
 {
-    return (part_ms * 100 + PART_LEAST - 1) / PART_LEAST * 1000;
+    return part_ms * 100 / PART_LEAST * 1000; /* rounded up, part_ms would be less than that */
 }
 
 bool m3u8_can_skip(int64_t segment_ms, size_t window_segments)
@@ -184,7 +184,8 @@ static size_t first_with_parts(const struct m3u8_media *m)
     size_t i = m->segment_count;
     if (m->part_target_us == 0 || m->ended)
         return i;
-    while (i > 0 && (left_us -= segment_us(&m->segments[i - 1])) >= 0)
+    size_t least = i > M3U8_PART_SEGMENTS ? i - M3U8_PART_SEGMENTS : 0;
+    while (i > least && (left_us -= segment_us(&m->segments[i - 1])) >= 0)
         i--;
     return i;
 }

@@ -11,7 +11,8 @@
  * control character.
  */
 #define M3U8_BYTES_MAX      (1024 * 1024) /* of a playlist */
-#define M3U8_PART_TARGETS   3 /* target durations from the end within which parts are listed */
+#define M3U8_PART_TARGETS   3 /* target durations from the end within which parts are listed … */
+#define M3U8_PART_SEGMENTS  3 /* … of so many segments at most; players that lag take segments */
 #define M3U8_WINDOW_TARGETS 3 /* target durations that a live playlist has at least */
 #define M3U8_SKIP_TARGETS   6 /* target durations that the skip boundary is from the end */
 #define M3U8_HOLD_PARTS     3 /* part targets that players stay behind the end */
@@ -59,7 +60,7 @@ struct m3u8_media {
 
 /* TARGETDURATION for segments of segment_ms, which may be twice as long between key frames. */
 uint32_t m3u8_target_s(int64_t segment_ms);
-/* PART-TARGET for parts of part_ms: none is shorter than 85 % of it. */
+/* PART-TARGET for parts of part_ms, which is 85 % of it or a little more; whole milliseconds. */
 int64_t m3u8_part_target_us(int64_t part_ms);
 /* Whether playlists of so many segments are long enough for delta updates. */
 bool m3u8_can_skip(int64_t segment_ms, size_t window_segments);

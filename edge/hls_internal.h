@@ -1,0 +1,161 @@
+#ifndef SLUICE_EDGE_HLS_INTERNAL_H
+#define SLUICE_EDGE_HLS_INTERNAL_H
+
+#include "base/map.h"
+#include "edge/hls.h"
+#include "edge/hls_tracks.h"
+#include "edge/hls_unit.h"
+#include "proto/m3u8.h"
+
+/*
+ * hls_stream.c holds requests and follows the feed, hls_view.c says what playlists list,
+ * hls_text.c writes them, hls_objects.c makes what they name, play_hls.c reads requests and answers
+ * them.  Everything of a stream belongs to its worker.
+ */
+#define HLS_STREAM_MAGIC 0x686c7373U
+
+#define HLS_INITS_MAX      32    /* of a stream: renditions x configurations */
+#define HLS_UNITS_MAX      8     /* that a stream keeps for the next who asks */
+#define HLS_HOLD_TARGETS   3     /* target durations that a request is held */
+#define HLS_IDLE_MS        10000 /* without a request, or so many targets: */
+#define HLS_IDLE_TARGETS   3
+#define HLS_SWEEP_MS       250
+#define HLS_MATCH_MAX      64 /* bytes of an If-None-Match that is looked at */
+#define HLS_COUNT_SLOTS    4  /* seconds over which players are counted */
+#define HLS_RENDITIONS_MAX (2 * LOG_TRACKS_MAX + 1)
+
+/* A playlist, shared by the answers that send it. */
+struct hls_text {
+    unsigned refs;
+    struct list node; /* of its stream, while it is the present one */
+    struct hls_rendition rendition;
+    bool multivariant, delta, gzip;
+    size_t len;
+    struct iovec iov;
+    uint8_t data[];
+};
+void hls_text_unref(void *text);
+
+struct hls_init {
+    struct list node; /* newest last */
+    struct hls_rendition rendition;
+    uint64_t epoch, hash;
+    uint32_t init;
+    size_t len;
+    uint8_t *bytes;
+};
+
+struct hls_cached_unit {
+    struct hls_object object; /* kind 0 (HLS_MULTIVARIANT): none */
+    struct hls_unit *unit;
+    uint64_t used;
+};
+
+/* What playlists list at present: a function of the cuts, the same wherever the same frames are. */
+struct hls_view {
+    bool ready; /* there is a complete segment, and what should be listed is known */
+    bool ended; /* nothing follows */
+    struct hls_head head;
+    uint64_t epoch; /* of the part that is being written */
+    bool has_hint;  /* it may be asked for */
+    uint32_t target_s;
+    int64_t part_target_us;
+    bool can_skip;
+    int64_t segment_us; /* what segments are meant to last */
+    struct cut_plan plan;
+    uint64_t first_msn;
+    struct m3u8_segment *segments; /* the last may be open; without init_hash */
+    size_t count;
+    struct m3u8_part *parts;
+};
+
+enum hls_range { HLS_RANGE_NONE, HLS_RANGE_FROM, HLS_RANGE_LAST };
+
+/* A request, copied when it is held. */
+struct hls_request {
+    struct list node;
+    struct hls_stream *stream;
+    struct http_exchange *exchange;
+    int64_t since_us, by_us; /* clock_us: when it came, and when it is given up */
+    struct hls_object object;
+    struct hls_directives directives;
+    enum hls_range range;
+    uint64_t range_first, range_last; /* HLS_RANGE_LAST: the last range_last bytes */
+    bool gzip;
+    char match[HLS_MATCH_MAX];
+};
+
+/* Requests for what is there with so many parts of a segment. */
+struct hls_hold {
+    struct list node;
+    uint64_t msn;
+    uint32_t parts;
+    struct list requests; /* the oldest first */
+};
+
+struct hls_stream {
+    uint32_t magic;
+    struct hls *hls;
+    struct worker *worker;
+    struct feed_reader reader;
+    struct hls_view view;
+    struct list holds;   /* few: a request may be only so far ahead */
+    struct list waiting; /* requests for a stream that is not there yet */
+    struct list texts, inits;
+    struct hls_tracks *tracks[HLS_INITS_MAX]; /* newest last */
+    size_t track_sets;
+    struct hls_cached_unit units[HLS_UNITS_MAX];
+    uint64_t tick;
+    struct timer sweep;
+    int64_t opened_us, used_us, ended_us; /* clock_us; ended_us 0: it goes on */
+    bool gone;                            /* ended so long ago that there is nothing any more */
+    bool over;                            /* the playlists have their end */
+    int64_t covered_us[HLS_COUNT_SLOTS], count_s;
+    uint32_t counted;
+    char name[NAME_STREAM_MAX + 1];
+};
+
+struct hls {
+    struct workers *group;
+    struct hub *hub;
+    struct edge *edge;
+    struct map *streams[WORKERS_MAX]; /* by name; each touched by its worker only */
+};
+
+/* hls_stream.c */
+struct hls_stream *hls_stream_get(struct hls *h, struct worker *w, const char *name);
+/* Keeps a copy of the request until that part is there, or the stream is (no hold: msn 0). */
+void hls_stream_hold(struct hls_stream *s, const struct hls_request *req, uint64_t msn,
+                     uint32_t parts);
+void hls_stream_wait(struct hls_stream *s, const struct hls_request *req);
+/* A playlist was answered, which its player will ask for again in so long. */
+void hls_stream_count(struct hls_stream *s, int64_t cover_us);
+
+/* hls_view.c */
+/* Looks at the log; true when something of the view has changed. */
+bool hls_view_update(struct hls_stream *s);
+void hls_view_fini(struct hls_view *v);
+/* The renditions that the newest segment has; how many. */
+size_t hls_view_renditions(struct hls_stream *s, struct hls_rendition out[HLS_RENDITIONS_MAX]);
+bool hls_view_has(struct hls_stream *s, struct hls_rendition r);
+
+/* hls_text.c: NULL when it cannot be made. */
+struct hls_text *hls_text_get(struct hls_stream *s, const struct hls_object *o, bool delta,
+                              bool gzip);
+void hls_texts_drop(struct hls_stream *s);
+
+/* hls_objects.c: NULL when it is not to be had. */
+const struct hls_tracks *hls_tracks_get(struct hls_stream *s, uint64_t epoch, uint64_t msn);
+const struct hls_init *hls_init_get(struct hls_stream *s, uint64_t epoch, uint64_t msn,
+                                    struct hls_rendition r);
+const struct hls_init *hls_init_find(struct hls_stream *s, const struct hls_object *o);
+struct hls_unit *hls_unit_get(struct hls_stream *s, const struct hls_object *o);
+void hls_objects_drop(struct hls_stream *s);
+
+/* play_hls.c: answers what can be answered, else holds a copy (a request that was held is one
+ * already, and stays the caller's). */
+void hls_answer(struct hls_stream *s, struct hls_request *req);
+/* Its time is up. */
+void hls_answer_late(struct hls_stream *s, struct hls_request *req);
+
+#endif

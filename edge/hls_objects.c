@@ -1,0 +1,158 @@
+#include "base/mem.h"
+#include "edge/hls_internal.h"
+
+#include <stdlib.h>
+
+#define UNIT_BYTES_MAX (256ULL * 1024 * 1024) /* payload of a segment */
+
+/* Configurations of segments. */
+
+static const struct log_part *find_part(const struct hls_stream *s, uint64_t epoch, uint64_t msn,
+                                        uint32_t part, const struct run **run)
+{
+    *run = log_find(s->reader.feed->log, epoch);
+    return *run != NULL ? run_part(*run, msn, part) : NULL;
+}
+
+const struct hls_tracks *hls_tracks_get(struct hls_stream *s, uint64_t epoch, uint64_t msn)
+{
+    const struct run *r;
+    const struct log_part *first = find_part(s, epoch, msn, 0, &r);
+    if (first == NULL)
+        return NULL;
+    for (size_t i = 0; i < s->track_sets; i++)
+        if (s->tracks[i]->epoch == epoch && s->tracks[i]->init == first->cut.init)
+            return s->tracks[i];
+    struct hls_tracks *t = hls_tracks_new(r, first);
+    if (t == NULL)
+        return NULL;
+    if (s->track_sets == HLS_INITS_MAX) {
+        hls_tracks_free(&s->tracks[0]);
+        memmove(s->tracks, s->tracks + 1, --s->track_sets * sizeof(struct hls_tracks *));
+    }
+    s->tracks[s->track_sets++] = t;
+    return t;
+}
+
+static void init_free(struct hls_init *i)
+{
+    list_remove(&i->node);
+    free(i->bytes);
+    free(i);
+}
+
+static bool is_same(struct hls_rendition a, struct hls_rendition b)
+{
+    return a.kind == b.kind && a.track == b.track;
+}
+
+static struct hls_init *init_known(struct hls_stream *s, uint64_t epoch, uint32_t number,
+                                   struct hls_rendition r, size_t *count)
+{
+    struct hls_init *i;
+    *count = 0;
+    LIST_EACH (i, &s->inits, node) {
+        ++*count;
+        if (i->epoch == epoch && i->init == number && is_same(i->rendition, r))
+            return i;
+    }
+    return NULL;
+}
+
+const struct hls_init *hls_init_get(struct hls_stream *s, uint64_t epoch, uint64_t msn,
+                                    struct hls_rendition r)
+{
+    size_t count;
+    const struct hls_tracks *t = hls_tracks_get(s, epoch, msn);
+    if (t == NULL)
+        return NULL;
+    struct hls_init *i = init_known(s, epoch, t->init, r, &count);
+    if (i != NULL)
+        return i;
+    struct hls_init made = {.rendition = r, .epoch = epoch, .init = t->init};
+    if ((made.bytes = hls_init_make(t, r, &made.len, &made.hash)) == NULL)
+        return NULL;
+    if (count >= HLS_INITS_MAX)
+        init_free(LIST_FIRST(&s->inits, struct hls_init, node));
+    i = xcalloc(1, sizeof *i);
+    *i = made;
+    list_append(&s->inits, &i->node);
+    return i;
+}
+
+const struct hls_init *hls_init_find(struct hls_stream *s, const struct hls_object *o)
+{
+    struct hls_init *i;
+    const struct hls_view *v = &s->view;
+    for (size_t n = 0; n < v->count; n++)
+        hls_init_get(s, v->segments[n].epoch, v->first_msn + n, o->rendition);
+    LIST_EACH (i, &s->inits, node)
+        if (i->hash == o->hash && is_same(i->rendition, o->rendition))
+            return i;
+    return NULL;
+}
+
+/* Segments and parts. */
+
+static bool is_object(const struct hls_object *a, const struct hls_object *b)
+{
+    return a->kind == b->kind && is_same(a->rendition, b->rendition) && a->epoch == b->epoch &&
+           a->msn == b->msn && a->part == b->part;
+}
+
+/* The place for another one: that which was not asked for longest. */
+static struct hls_cached_unit *oldest(struct hls_stream *s)
+{
+    struct hls_cached_unit *found = &s->units[0];
+    for (size_t i = 1; i < HLS_UNITS_MAX; i++)
+        if (s->units[i].used < found->used)
+            found = &s->units[i];
+    return found;
+}
+
+static struct hls_unit *make(struct hls_stream *s, const struct hls_object *o)
+{
+    const struct run *r;
+    bool whole = o->kind == HLS_SEGMENT;
+    const struct log_part *first = find_part(s, o->epoch, o->msn, whole ? 0 : o->part, &r);
+    if (first == NULL)
+        return NULL;
+    const struct log_extent e = whole ? run_segment_extent(r, first) : run_part_extent(r, first);
+    const struct hls_tracks *t = hls_tracks_get(s, o->epoch, o->msn);
+    if (!e.complete || !e.held || e.bytes > UNIT_BYTES_MAX || t == NULL)
+        return NULL;
+    uint32_t parts = 1;
+    for (const struct log_part *p = first;
+         whole && (p = run_next_part(r, p)) != NULL && p->cut.msn == o->msn;)
+        parts++;
+    return hls_unit_new(r, first, parts, t, o->rendition);
+}
+
+struct hls_unit *hls_unit_get(struct hls_stream *s, const struct hls_object *o)
+{
+    for (size_t i = 0; i < HLS_UNITS_MAX; i++) {
+        struct hls_cached_unit *c = &s->units[i];
+        if (c->unit != NULL && is_object(&c->object, o)) {
+            c->used = ++s->tick;
+            return c->unit;
+        }
+    }
+    struct hls_unit *u = make(s, o);
+    if (u == NULL)
+        return NULL;
+    struct hls_cached_unit *c = oldest(s);
+    hls_unit_unref(&c->unit);
+    *c = (struct hls_cached_unit){*o, u, ++s->tick};
+    return u;
+}
+
+void hls_objects_drop(struct hls_stream *s)
+{
+    while (!list_empty(&s->inits))
+        init_free(LIST_FIRST(&s->inits, struct hls_init, node));
+    for (size_t i = 0; i < s->track_sets; i++)
+        hls_tracks_free(&s->tracks[i]);
+    s->track_sets = 0;
+    for (size_t i = 0; i < HLS_UNITS_MAX; i++)
+        hls_unit_unref(&s->units[i].unit);
+}

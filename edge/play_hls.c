@@ -1,0 +1,421 @@
+/*
+ * request ──name, directives, headers──▶ hls_request ──▶ answered, held, or refused.
+ */
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "core/clock.h"
+#include "edge/hls_internal.h"
+#include "proto/http1.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define ETAG_MAX        80 /* bytes, with quotes and terminator */
+#define HEADERS_MAX     8
+#define LOCATION_MAX    2048
+#define PLAYLIST_TYPE   "application/vnd.apple.mpegurl"
+#define CACHE_FOR_EVER  "public, max-age=31536000, immutable"
+#define INDEX_MAX_AGE_S 2
+#define PLAIN_MAX_AGE_S 1
+#define HELD_TARGETS    6 /* target durations that the answer of a held request may be kept */
+
+/* Answers without content. */
+
+static void refuse(struct http_exchange *x, int status, const char *code, const char *text)
+{
+    const struct http_header retry[] = {{"Retry-After", slice_text("2")}};
+    bool later = status == 404 || status == 503;
+    http_respond_error_with(x, status, code, text, retry, later ? 1 : 0);
+}
+
+static void refuse_unknown(struct http_exchange *x)
+{
+    refuse(x, 404, "not_found", "there is no such playlist, segment or part");
+}
+
+/* The answer's head and range. */
+
+struct answer {
+    char etag[ETAG_MAX], cache[64], content_range[80];
+    const char *type;
+    bool gzip, ranged;
+    struct http_header headers[HEADERS_MAX];
+    size_t count;
+};
+
+static void add_header(struct answer *a, const char *name, const char *value)
+{
+    must(a->count < HEADERS_MAX);
+    a->headers[a->count++] = (struct http_header){name, slice_text(value)};
+}
+
+static bool is_match(const char *list, const char *etag)
+{
+    return strcmp(list, "*") == 0 || strstr(list, etag) != NULL;
+}
+
+/* The part of the bytes that was asked for: 200, 206 or 416. */
+static int cut_range(const struct hls_request *req, size_t len, struct http_content *c)
+{
+    c->skip = 0;
+    c->len = len;
+    if (req->range == HLS_RANGE_NONE)
+        return 200;
+    uint64_t first = req->range_first, end = req->range_last;
+    if (req->range == HLS_RANGE_LAST) {
+        first = end < len ? len - end : 0;
+        if (end == 0)
+            return 416;
+        end = len - 1;
+    }
+    if (first >= len)
+        return 416;
+    c->skip = (size_t)first;
+    c->len = (size_t)((end < len - 1 ? end : len - 1) - first) + 1;
+    return 206;
+}
+
+static void send_content(const struct hls_request *req, struct answer *a, struct http_content *c,
+                         size_t len)
+{
+    int status = a->ranged ? cut_range(req, len, c) : 200;
+    if (status == 200)
+        c->len = len;
+    add_header(a, "Content-Type", a->type);
+    add_header(a, "Cache-Control", a->cache);
+    add_header(a, "ETag", a->etag);
+    if (a->ranged)
+        add_header(a, "Accept-Ranges", "bytes");
+    else
+        add_header(a, "Vary", "Accept-Encoding");
+    if (a->gzip)
+        add_header(a, "Content-Encoding", "gzip");
+    if (is_match(req->match, a->etag)) {
+        status = 304;
+    } else if (status == 206) {
+        snprintf(a->content_range, sizeof a->content_range, "bytes %zu-%zu/%zu", c->skip,
+                 c->skip + c->len - 1, len);
+        add_header(a, "Content-Range", a->content_range);
+    } else if (status == 416) {
+        snprintf(a->content_range, sizeof a->content_range, "bytes */%zu", len);
+        add_header(a, "Content-Range", a->content_range);
+        c->len = 0;
+    }
+    http_respond_content(req->exchange, status, a->headers, a->count, c);
+}
+
+/* Playlists. */
+
+/* When its player will ask again. */
+static int64_t cover_us(const struct hls_stream *s, const struct hls_request *req)
+{
+    if (req->object.kind == HLS_MULTIVARIANT || req->object.rendition.kind == HLS_AUDIO)
+        return 0;
+    return req->directives.has_part ? (int64_t)s->view.plan.part_ms * 1000 : s->view.segment_us;
+}
+
+static void set_playlist_head(const struct hls_stream *s, const struct hls_request *req,
+                              struct answer *a)
+{
+    const struct hls_view *v = &s->view;
+    int age_s = req->object.kind == HLS_MULTIVARIANT ? INDEX_MAX_AGE_S
+                : req->directives.has_msn            ? (int)v->target_s * HELD_TARGETS
+                                                     : PLAIN_MAX_AGE_S;
+    a->type = PLAYLIST_TYPE;
+    snprintf(a->cache, sizeof a->cache, "public, max-age=%d", age_s);
+    snprintf(a->etag, sizeof a->etag, "\"%" PRIu64 "-%" PRIu64 "-%" PRIu32 "%s%s%s\"", v->epoch,
+             v->head.msn, v->head.parts, v->ended ? "-end" : "", req->directives.skip ? "-d" : "",
+             a->gzip ? "-z" : "");
+}
+
+static void answer_playlist(struct hls_stream *s, struct hls_request *req)
+{
+    struct answer a = {.gzip = req->gzip};
+    if (req->object.kind == HLS_PLAYLIST && !hls_view_has(s, req->object.rendition)) {
+        refuse_unknown(req->exchange);
+        return;
+    }
+    struct hls_text *t = hls_text_get(s, &req->object, req->directives.skip, req->gzip);
+    if (t == NULL) {
+        refuse(req->exchange, 404, "unsupported", "no track of this stream goes into HLS");
+        return;
+    }
+    t->refs++;
+    struct http_content c = {&t->iov, 1, 0, t->len, hls_text_unref, t};
+    set_playlist_head(s, req, &a);
+    hls_stream_count(s, cover_us(s, req));
+    send_content(req, &a, &c, t->len);
+}
+
+/* What a held request waits for. */
+static void hold_playlist(struct hls_stream *s, struct hls_request *req)
+{
+    const struct hls_directives *d = &req->directives;
+    const struct hls_head *h = &s->view.head;
+    if (!d->has_part)
+        hls_stream_hold(s, req, d->msn + 1, 0);
+    else if (d->msn < h->msn) /* behind the last part of its segment */
+        hls_stream_hold(s, req, h->msn, 1);
+    else
+        hls_stream_hold(s, req, d->msn, d->part + 1);
+}
+
+static void answer_or_hold_playlist(struct hls_stream *s, struct hls_request *req)
+{
+    enum hls_verdict verdict =
+        s->view.ended ? HLS_READY : hls_directives_judge(&req->directives, &s->view.head);
+    switch (verdict) {
+    case HLS_READY:
+        answer_playlist(s, req);
+        break;
+    case HLS_WAIT:
+        hold_playlist(s, req);
+        break;
+    case HLS_TOO_FAR:
+        refuse(req->exchange, 400, "too_far", "the segment or part is too far ahead");
+        break;
+    }
+}
+
+/* Objects. */
+
+static void release_unit(void *owner)
+{
+    struct hls_unit *u = owner;
+    hls_unit_unref(&u);
+}
+
+static const char *media_type(struct hls_stream *s, struct hls_rendition r, uint64_t epoch,
+                              uint64_t msn)
+{
+    const struct hls_tracks *t = hls_tracks_get(s, epoch, msn);
+    bool video = r.kind == HLS_VIDEO ||
+                 (r.kind == HLS_MAIN && (t == NULL || hls_tracks_find(t, FRAME_VIDEO, 0) != NULL));
+    return video ? "video/mp4" : "audio/mp4";
+}
+
+static void answer_unit(struct hls_stream *s, struct hls_request *req, struct hls_unit *u)
+{
+    const struct hls_object *o = &req->object;
+    struct answer a = {.ranged = true, .cache = CACHE_FOR_EVER};
+    struct http_content c = {u->iov, u->iov_count, 0, u->len, release_unit, hls_unit_ref(u)};
+    char part[16] = "";
+    if (o->kind == HLS_PART)
+        snprintf(part, sizeof part, "-%" PRIu32, o->part);
+    snprintf(a.etag, sizeof a.etag, "\"%" PRIu64 "-%" PRIu64 "%s\"", o->epoch, o->msn, part);
+    a.type = media_type(s, o->rendition, o->epoch, o->msn);
+    send_content(req, &a, &c, u->len);
+}
+
+/* Not there yet: the coming one, or one that another node, which is a little ahead, has listed. */
+static bool may_come(const struct hls_stream *s, const struct hls_object *o)
+{
+    const struct hls_view *v = &s->view;
+    if (v->ended || o->epoch < v->epoch || o->msn < v->head.msn || o->msn > v->head.msn + 1)
+        return false;
+    if (o->kind == HLS_SEGMENT)
+        return true;
+    uint32_t parts = o->msn == v->head.msn ? v->head.parts : 0;
+    return o->part >= parts && o->part - parts < v->head.ahead_max;
+}
+
+static void answer_or_hold_unit(struct hls_stream *s, struct hls_request *req)
+{
+    const struct hls_object *o = &req->object;
+    struct hls_unit *u = hls_view_has(s, o->rendition) ? hls_unit_get(s, o) : NULL;
+    if (u != NULL)
+        answer_unit(s, req, u);
+    else if (!may_come(s, o))
+        refuse_unknown(req->exchange);
+    else if (o->kind == HLS_SEGMENT)
+        hls_stream_hold(s, req, o->msn + 1, 0);
+    else
+        hls_stream_hold(s, req, o->msn, o->part + 1);
+}
+
+/* Inits are small and few: a copy each. */
+static void answer_init(struct hls_stream *s, struct hls_request *req)
+{
+    const struct hls_init *i = hls_init_find(s, &req->object);
+    if (i == NULL) {
+        refuse_unknown(req->exchange);
+        return;
+    }
+    struct answer a = {.type = "video/mp4", .cache = CACHE_FOR_EVER};
+    snprintf(a.etag, sizeof a.etag, "\"%016" PRIx64 "\"", i->hash);
+    a.type = media_type(s, i->rendition, i->epoch, s->view.first_msn);
+    add_header(&a, "Content-Type", a.type);
+    add_header(&a, "Cache-Control", a.cache);
+    add_header(&a, "ETag", a.etag);
+    int status = is_match(req->match, a.etag) ? 304 : 200;
+    http_respond(req->exchange, status, a.headers, a.count, slice_of(i->bytes, i->len));
+}
+
+void hls_answer(struct hls_stream *s, struct hls_request *req)
+{
+    if (s->gone) {
+        refuse(req->exchange, 404, "ended", "the stream has ended");
+        return;
+    }
+    if (!s->view.ready) {
+        hls_stream_wait(s, req);
+        return;
+    }
+    switch (req->object.kind) {
+    case HLS_MULTIVARIANT:
+        answer_playlist(s, req);
+        break;
+    case HLS_PLAYLIST:
+        answer_or_hold_playlist(s, req);
+        break;
+    case HLS_SEGMENT:
+    case HLS_PART:
+        answer_or_hold_unit(s, req);
+        break;
+    case HLS_INIT:
+        answer_init(s, req);
+        break;
+    }
+}
+
+static int64_t patience_us(const struct hls_stream *s)
+{
+    const struct config *c = s->worker->config;
+    enum feed_state state = s->reader.feed->state;
+    if (!s->view.ready && (state == FEED_EMPTY || state == FEED_ENDED))
+        return c->stream.wait_ms * 1000;
+    int64_t target_s = s->view.target_s > 0 ? s->view.target_s : m3u8_target_s(c->hls.segment_ms);
+    return target_s * HLS_HOLD_TARGETS * 1000000;
+}
+
+void hls_answer_late(struct hls_stream *s, struct hls_request *req)
+{
+    enum feed_state state = s->reader.feed->state;
+    int64_t by_us = req->since_us + patience_us(s);
+    if (by_us > clock_us()) { /* the stream has come meanwhile */
+        req->by_us = by_us;
+        hls_answer(s, req);
+        return;
+    }
+    if (!s->view.ready && (state == FEED_EMPTY || state == FEED_ENDED)) {
+        METRIC_INC(s->worker->metrics.play_not_found_total);
+        refuse(req->exchange, 404, "not_found", "there is no such stream");
+        return;
+    }
+    refuse(req->exchange, 503, "unavailable", "it did not come in time");
+}
+
+/* Requests. */
+
+/* One range; several, and what is none, count as no range. */
+static void read_range(struct slice value, struct hls_request *out)
+{
+    struct slice last_text, rest = value;
+    bool has_dash;
+    uint64_t first, last = UINT64_MAX;
+    if (!slice_starts(value, "bytes="))
+        return;
+    rest = slice_of(value.p + 6, value.len - 6);
+    struct slice first_text = slice_cut(rest, '-', &last_text, &has_dash);
+    if (!has_dash || (last_text.len > 0 && slice_u64(last_text, UINT64_MAX, &last) < 0))
+        return;
+    if (first_text.len == 0 && last_text.len > 0) {
+        out->range = HLS_RANGE_LAST;
+        out->range_last = last;
+        return;
+    }
+    if (slice_u64(first_text, UINT64_MAX, &first) < 0 || last < first)
+        return;
+    out->range = HLS_RANGE_FROM;
+    out->range_first = first;
+    out->range_last = last;
+}
+
+/* gzip is in the list, and not with q=0. */
+static bool takes_gzip(struct slice list)
+{
+    while (list.len > 0) {
+        struct slice rest, quality;
+        struct slice item = slice_cut(list, ',', &rest, NULL);
+        struct slice name = slice_trim(slice_cut(item, ';', &quality, NULL));
+        quality = slice_trim(quality);
+        if (slice_is_nocase(name, "gzip"))
+            return !slice_is(quality, "q=0") && !slice_starts(quality, "q=0.0");
+        list = rest;
+    }
+    return false;
+}
+
+static void read_headers(const struct http_request *req, struct hls_request *out)
+{
+    read_range(http_request_header(req, "Range"), out);
+    out->gzip = takes_gzip(http_request_header(req, "Accept-Encoding"));
+    struct slice match = http_request_header(req, "If-None-Match");
+    if (match.p == NULL || !slice_copy(match, out->match, sizeof out->match))
+        out->match[0] = '\0';
+}
+
+static struct slice last_part(struct slice path)
+{
+    const uint8_t *slash = memrchr(path.p, '/', path.len);
+    must(slash != NULL);
+    return slice_of(slash + 1, (size_t)(path.p + path.len - slash - 1));
+}
+
+static void play(struct http_exchange *x, const struct http_request *req, void *arg)
+{
+    char name[NAME_STREAM_MAX + 1];
+    struct hls_request r = {.exchange = x};
+    if (name_stream(req->captures[0], req->captures[1], name) < 0) {
+        refuse(x, 400, "bad_name", "not a valid stream name");
+        return;
+    }
+    if (hls_name_read(last_part(req->path), &r.object) < 0) {
+        refuse_unknown(x);
+        return;
+    }
+    if (r.object.kind == HLS_PLAYLIST && hls_directives_read(req->query, &r.directives) < 0) {
+        refuse(x, 400, "bad_directive", "the delivery directives are malformed");
+        return;
+    }
+    read_headers(req, &r);
+    list_init(&r.node);
+    r.stream = hls_stream_get(arg, http_exchange_worker(x), name);
+    r.since_us = clock_us();
+    r.by_us = r.since_us + patience_us(r.stream);
+    hls_answer(r.stream, &r);
+}
+
+/* To the same place for all, with what the query says. */
+static void redirect(struct http_exchange *x, const struct http_request *req, void *arg)
+{
+    char name[NAME_STREAM_MAX + 1], to[LOCATION_MAX];
+    if (name_stream(req->captures[0], req->captures[1], name) < 0) {
+        refuse(x, 400, "bad_name", "not a valid stream name");
+        return;
+    }
+    int n = snprintf(to, sizeof to, "/%s/index.m3u8%s%.*s", name, req->query.len > 0 ? "?" : "",
+                     SLICE_ARG(req->query));
+    if (n < 0 || (size_t)n >= sizeof to) {
+        refuse(x, 414, "uri_too_long", "the request's target is too long");
+        return;
+    }
+    const struct http_header headers[] = {{"Location", slice_text(to)},
+                                          {"Cache-Control", slice_text("no-cache")}};
+    http_respond(x, 302, headers, 2, slice_of(NULL, 0));
+}
+
+void hls_routes(struct hls *h, struct http_route out[HLS_ROUTES])
+{
+    static const struct http_route routes[HLS_ROUTES] = {
+        {.method = "GET", .pattern = "/*/*.m3u8", .handle = redirect},
+        {.method = "GET", .pattern = "/*/*/*.m3u8", .handle = play},
+        {.method = "GET", .pattern = "/*/*/*.m4s", .handle = play},
+        {.method = "GET", .pattern = "/*/*/*.mp4", .handle = play},
+    };
+    for (size_t i = 0; i < HLS_ROUTES; i++) {
+        out[i] = routes[i];
+        out[i].arg = h;
+    }
+}

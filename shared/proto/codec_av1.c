@@ -10,8 +10,10 @@
 #define OBU_TEMPORAL_DELIM   2
 #define OBU_SEQUENCE_MAX     128 /* bytes of one that is put into a box made here */
 #define LEB128_BYTES_MAX     8
-#define SCREEN_CHOSEN        2 /* seq_force_screen_content_tools: told per frame */
-#define OPERATING_LEVEL_TIER 7 /* from levels above it, a tier is told */
+#define OBUS_LOOKED_AT       16 /* at the start of a temporal unit or of configOBUs */
+#define UVLC_ZEROS           32 /* as many and more of them mean a number that is too large */
+#define SCREEN_CHOSEN        2  /* seq_force_screen_content_tools: told per frame */
+#define OPERATING_LEVEL_TIER 7  /* from levels above it, a tier is told */
 
 /* Colour when nothing is said (H.273: unspecified). */
 #define COLOUR_UNSPECIFIED 2
@@ -56,7 +58,7 @@ static struct slice next_obu(struct rd *r, uint8_t *type, struct slice *body)
 static struct slice find_sequence(struct slice obus, struct slice *body)
 {
     struct rd r = rd_slice(obus);
-    while (rd_left(&r) > 0) {
+    for (int i = 0; i < OBUS_LOOKED_AT && rd_left(&r) > 0; i++) {
         uint8_t type;
         struct slice obu = next_obu(&r, &type, body);
         if (obu.len == 0 || type == OBU_SEQUENCE)
@@ -68,9 +70,12 @@ static struct slice find_sequence(struct slice obus, struct slice *body)
 static uint32_t read_uvlc(struct bits *b)
 {
     unsigned zeros = 0;
-    while (!bits_flag(b) && !b->underrun)
+    while (zeros < UVLC_ZEROS && !bits_flag(b))
         zeros++;
-    return zeros < 32 ? (uint32_t)((1ULL << zeros) - 1) + bits_u(b, zeros) : UINT32_MAX;
+    if (zeros < UVLC_ZEROS)
+        return (uint32_t)((1ULL << zeros) - 1) + bits_u(b, zeros);
+    b->underrun = true; /* a rate that cannot be */
+    return UINT32_MAX;
 }
 
 static void read_timing(struct bits *b, struct av1 *a)
@@ -254,13 +259,12 @@ int codec_read_av1(struct codec_info *out, struct slice config, struct slice fra
     if (err < 0)
         return err;
     out->published = config;
-    out->video.width = a.width;
-    out->video.height = a.height;
     out->video.colour = a.colour;
     if (a.timed)
         codec_set_rate(&out->video, a.scale, a.ticks);
     write_string(out, &a);
-    return 0;
+    return codec_set_size(&out->video,
+                          &(struct codec_window){.width = a.width, .height = a.height});
 }
 
 struct slice codec_sample(uint32_t codec, struct slice payload)
@@ -268,7 +272,7 @@ struct slice codec_sample(uint32_t codec, struct slice payload)
     if (codec != FLV_CODEC_AV1)
         return payload;
     struct rd r = rd_slice(payload);
-    while (rd_left(&r) > 0) {
+    for (int i = 0; i < OBUS_LOOKED_AT && rd_left(&r) > 0; i++) {
         struct slice rest = slice_of(r.p, rd_left(&r)), body;
         uint8_t type;
         struct slice obu = next_obu(&r, &type, &body);

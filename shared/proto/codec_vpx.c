@@ -7,18 +7,19 @@
  * specification, 6.2; RFC 6386, 9.1).
  */
 
-#define VPCC_SIZE      12 /* bytes without initialization data, of which there is none */
-#define VPCC_VERSION   1
-#define VP9_MARKER     2
-#define VP9_SYNC       0x498342
-#define VP9_SPACE_RGB  7
-#define VP8_TAG_SIZE   3 /* bytes before a key frame's start code */
-#define VP8_START_CODE 0x9d012a
-#define VP8_SIDE_MASK  0x3fff /* the upper bits ask for scaling */
-#define CHROMA_420     1      /* colocated, what is meant when nothing is said */
-#define CHROMA_422     2
-#define CHROMA_444     3
-#define COLOUR_BT709   1
+#define VPCC_SIZE          12 /* bytes without initialization data, of which there is none */
+#define VPCC_VERSION       1
+#define VP9_MARKER         2
+#define VP9_SYNC           0x498342
+#define VP9_SPACE_RGB      7
+#define VP8_TAG_SIZE       3 /* bytes before a key frame's start code */
+#define VP8_START_CODE     0x9d012a
+#define VP8_SIDE_MASK      0x3fff /* the upper bits ask for scaling */
+#define CHROMA_420         1      /* colocated, what is meant when nothing is said */
+#define CHROMA_422         2
+#define CHROMA_444         3
+#define COLOUR_BT709       1
+#define COLOUR_UNSPECIFIED 2
 
 struct vpx {
     uint8_t profile, level, depth, chroma;
@@ -38,8 +39,8 @@ static const struct {
 static uint8_t level_of(uint32_t width, uint32_t height)
 {
     uint64_t pixels = (uint64_t)width * height;
-    size_t i = 0;
-    while (pixels > levels[i].pixels)
+    size_t i = 0, last = sizeof levels / sizeof levels[0] - 1;
+    while (i < last && pixels > levels[i].pixels)
         i++;
     return levels[i].level;
 }
@@ -109,10 +110,13 @@ static int read_record(struct slice config, struct vpx *v)
     uint8_t bits = rd_u8(&r);
     v->depth = bits >> 4;
     v->chroma = bits >> 1 & 7;
-    v->colour = (struct codec_colour){.known = true, .full_range = (bits & 1) != 0};
-    v->colour.primaries = rd_u8(&r);
-    v->colour.transfer = rd_u8(&r);
-    v->colour.matrix = rd_u8(&r);
+    struct codec_colour c = {.full_range = (bits & 1) != 0};
+    c.primaries = rd_u8(&r);
+    c.transfer = rd_u8(&r);
+    c.matrix = rd_u8(&r);
+    c.known = c.primaries != COLOUR_UNSPECIFIED || c.transfer != COLOUR_UNSPECIFIED ||
+              c.matrix != COLOUR_UNSPECIFIED;
+    v->colour = c;
     rd_take(&r, rd_u16(&r));
     return r.underrun || version != VPCC_VERSION ? ERR_PROTOCOL : 0;
 }
@@ -137,14 +141,13 @@ static void write_string(struct codec_info *out, const struct vpx *v)
     const struct codec_colour *c = &v->colour;
     codec_string(out, "%s.%02u.%02u.%02u", out->codec == FLV_CODEC_VP9 ? "vp09" : "vp08",
                  v->profile, v->level, v->depth);
-    bool described = c->known && c->primaries != 2 && c->transfer != 2 && c->matrix != 2;
-    bool usual = !described || (c->primaries == COLOUR_BT709 && c->transfer == COLOUR_BT709 &&
-                                c->matrix == COLOUR_BT709);
+    bool usual = !c->known || (c->primaries == COLOUR_BT709 && c->transfer == COLOUR_BT709 &&
+                               c->matrix == COLOUR_BT709);
     if (usual && v->chroma <= CHROMA_420 && !c->full_range)
         return;
     codec_string(out, ".%02u.%02u.%02u.%02u.%02d", v->chroma,
-                 described ? c->primaries : COLOUR_BT709, described ? c->transfer : COLOUR_BT709,
-                 described ? c->matrix : COLOUR_BT709, c->full_range);
+                 c->known ? c->primaries : COLOUR_BT709, c->known ? c->transfer : COLOUR_BT709,
+                 c->known ? c->matrix : COLOUR_BT709, c->full_range);
 }
 
 static int read_vpx(struct codec_info *out, struct slice config, struct slice frame,
@@ -152,10 +155,11 @@ static int read_vpx(struct codec_info *out, struct slice config, struct slice fr
 {
     struct vpx v = {0};
     int err = read_frame(frame, &v);
+    if (err == 0)
+        err = codec_set_size(&out->video,
+                             &(struct codec_window){.width = v.width, .height = v.height});
     if (err < 0)
         return err;
-    out->video.width = v.width;
-    out->video.height = v.height;
     if (config.len > 0)
         err = read_record(config, &v);
     else

@@ -116,9 +116,18 @@ static void open_run(struct pull *p, const struct upstream *u, uint64_t seq)
 {
     feed_open_run(p->feed, u->run.epoch, seq, u->run.wall_us, u->run.inforce);
     feed_set_origin(p->feed, u->run.origin);
+    feed_set_plan(p->feed, &u->run.plan);
     tell_run(p, u);
     log_info(&p->log, "pull.run stream=%s node=%s epoch=%" PRIu64 " seq=%" PRIu64, p->feed->name,
              u->peer.node, u->run.epoch, seq);
+}
+
+static void take_numbers(struct pull *p, const struct upstream *u)
+{
+    const struct run *run = log_newest(p->feed->log);
+    if (!run_origin_equal(run->origin, u->run.origin))
+        feed_set_origin(p->feed, u->run.origin);
+    feed_set_plan(p->feed, &u->run.plan);
 }
 
 /* Makes the feed's newest run the link's, with room for `seq` or a later one next. */
@@ -140,8 +149,8 @@ static int begin_run(struct pull *p, const struct upstream *u, uint64_t seq)
         open_run(p, u, seq);
     else if (seq > run->next)
         feed_restart(p->feed, seq, u->run.inforce);
-    if (same && !run_origin_equal(run->origin, u->run.origin))
-        feed_set_origin(p->feed, u->run.origin);
+    if (same)
+        take_numbers(p, u);
     tell_lost(p, u);
     return 0;
 }
@@ -216,8 +225,7 @@ static int on_state(struct upstream *u, void *arg)
     }
     timer_stop(&p->hold);
     if (run != NULL && !run->ended && pull_compare(u, run) == 0) {
-        if (!run_origin_equal(run->origin, u->run.origin))
-            feed_set_origin(p->feed, u->run.origin);
+        take_numbers(p, u);
         tell_lost(p, u);
     }
     pull_judge(p);

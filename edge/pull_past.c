@@ -22,6 +22,7 @@ struct past {
     struct past_block block;
     size_t room, bytes, bytes_max;
     uint64_t to;
+    struct relay_cut_ahead cut;
     bool has_state, complete;
 };
 
@@ -79,6 +80,7 @@ static int take_frame(struct past *p, const struct relay_record *rec)
     int err = relay_frame_new(rec, &f);
     if (err < 0)
         return err;
+    relay_cut_give(&p->cut, f);
     if (b->count == p->room) {
         p->room = p->room > 0 ? p->room * 2 : PAST_ROOM_MIN;
         b->frames = xrealloc(b->frames, p->room * sizeof b->frames[0]);
@@ -95,6 +97,8 @@ static int take_record(struct past *p, const struct relay_record *rec)
         return take_state(p, rec->payload);
     case RELAY_FRAME:
         return take_frame(p, rec);
+    case RELAY_CUT:
+        return relay_cut_take(&p->cut, rec);
     case RELAY_GAP:
         return ERR_RANGE;
     case RELAY_ACCEPTED:

@@ -86,18 +86,10 @@ static bool is_loop(const struct upstream *u, struct slice path)
     return nodes > RELAY_HOPS_MAX;
 }
 
-static struct run_origin *origin_of(const struct relay_state *s)
-{
-    const struct run_origin like = {.instance = s->instance,
-                                    .segment_ms = s->segment_ms,
-                                    .part_ms = s->part_ms,
-                                    .window_segments = s->window_segments};
-    return run_origin_new(&like, s->path);
-}
-
 static void take_numbers(struct upstream *u, const struct relay_state *s)
 {
-    struct run_origin *origin = origin_of(s);
+    struct run_origin *origin = run_origin_new(s->instance, s->path);
+    u->run.plan = relay_plan_of(s);
     u->run.lost = s->lost;
     u->run.wall_us = s->has_date_base ? s->date_base_us : 0;
     if (run_origin_equal(origin, u->run.origin)) {
@@ -157,6 +149,7 @@ static int on_frame(struct upstream *u, const struct relay_record *rec)
     if (err < 0)
         return err;
     u->next_seq = rec->seq + 1;
+    relay_cut_give(&u->cut, f);
     err = u->ops->on_frame(u, &f, u->arg);
     frame_unref(&f);
     if (err == 0 && !u->closed) {
@@ -189,6 +182,8 @@ static int on_record(struct upstream *u, const struct relay_record *rec)
         return on_state(u, rec->payload);
     case RELAY_FRAME:
         return on_frame(u, rec);
+    case RELAY_CUT:
+        return relay_cut_take(&u->cut, rec);
     case RELAY_END:
         return on_end(u, rec->payload);
     case RELAY_GAP:

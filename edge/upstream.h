@@ -4,6 +4,7 @@
 #include "cluster/cluster.h"
 #include "core/timer.h"
 #include "media/log.h"
+#include "media/relay_frames.h"
 #include "net/relay_call.h"
 #include "proto/relay_record.h"
 
@@ -56,6 +57,7 @@ struct upstream_run {
     bool lost;
     struct inforce *inforce; /* at the first frame that follows */
     struct run_origin *origin;
+    struct cut_plan plan;
 };
 
 struct upstream {
@@ -85,6 +87,7 @@ struct upstream {
     int64_t alive_us; /* clock_us of the last word that the owner lives */
     struct task reap;
     uint64_t next_seq;
+    struct relay_cut_ahead cut;
     int status;
     bool closed, tried, anew;
 };

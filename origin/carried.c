@@ -160,6 +160,7 @@ static int take_record(struct carried *c, const struct relay_record *rec)
     case RELAY_GAP:
     case RELAY_ACCEPTED:
     case RELAY_WANT_KEY:
+    case RELAY_CUT:
     case RELAY_UNKNOWN:
         break;
     }

@@ -199,6 +199,7 @@ static int on_record(struct carrier *k, const struct relay_record *rec)
     case RELAY_FRAME:
     case RELAY_GAP:
     case RELAY_KEEPALIVE:
+    case RELAY_CUT:
     case RELAY_UNKNOWN:
         break;
     }

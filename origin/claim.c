@@ -61,6 +61,7 @@ void claim_free(struct claim **clp)
     must(cl->owner == NULL && list_empty(&cl->waiting));
     claim_drop_kept(cl);
     map_take(cl->table->by_name, cl->name);
+    segmenter_fini(&cl->segmenter);
     timer_fini(&cl->watch);
     timer_fini(&cl->retry);
     feed_detach_source(&cl->source);
@@ -222,11 +223,20 @@ static void note_media(struct claim *cl)
     timer_set_ms(&cl->watch, cl->table->worker->config->stream.publisher_timeout_ms);
 }
 
+static void open_run(struct claim *cl)
+{
+    struct cut_plan plan;
+    int64_t wall_us = clock_wall_us();
+    claim_cut_begin(cl, wall_us, &plan);
+    feed_open_run(cl->feed, cl->epoch, 1, wall_us, NULL);
+    feed_set_plan(cl->feed, &plan);
+    cl->tracks = 0;
+}
+
 void claim_append(struct claim *cl, struct frame **frames, size_t count)
 {
     if (cl->state == CLAIM_OPEN) {
-        feed_open_run(cl->feed, cl->epoch, 1, clock_wall_us(), NULL);
-        cl->tracks = 0;
+        open_run(cl);
         set_state(cl, CLAIM_LIVE);
     }
     struct run *run = log_newest(cl->feed->log);
@@ -234,15 +244,12 @@ void claim_append(struct claim *cl, struct frame **frames, size_t count)
     for (size_t i = 0; i < count; i++) {
         media = media || frame_is_media(frames[i]);
         frames[i]->seq = run->next;
+        claim_cut_take(cl, frames[i]);
         feed_append(cl->feed, frames[i]);
+        claim_cut_tell(cl, run_frame(run, run->next - 1));
     }
     if (media)
         note_media(cl);
-    if (run->track_count != cl->tracks) {
-        cl->tracks = run->track_count;
-        cluster_set_next(cl->table->cluster, cl->name, cl->epoch, CLUSTER_NEXT_NONE,
-                         CLUSTER_NEXT_NONE, (int)cl->tracks);
-    }
 }
 
 void contender_frames(struct contender *c, struct frame **frames, size_t count)

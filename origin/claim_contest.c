@@ -171,6 +171,7 @@ static void on_granted(struct claim *cl, const struct cluster_claimed *a)
              claim_verdict_name(a->verdict), a->epoch);
     cl->is_asking = false;
     cl->asking = NULL;
+    cl->next = (struct claim_next){a->next_msn, a->next_dsn, a->next_epoch};
     claim_take(cl, c, a->epoch);
     claim_settle(cl);
 }

@@ -1,6 +1,7 @@
 #ifndef SLUICE_ORIGIN_CLAIM_INTERNAL_H
 #define SLUICE_ORIGIN_CLAIM_INTERNAL_H
 
+#include "media/segmenter.h"
 #include "origin/claim.h"
 
 /* Between claim.c (the stream and its owner), claim_contest.c (who gets the name) and claims.c (the
@@ -16,12 +17,17 @@ struct claim {
     struct feed *feed;
     struct feed_source source; /* attached unless NONE */
     enum claim_state state;
-    uint64_t epoch;          /* unless NONE */
-    struct contender *owner; /* OPEN and LIVE */
-    bool media_seen;         /* from the owner */
-    uint32_t tracks;         /* as the cluster was told */
-    int64_t last_media_us;   /* clock_us of its last media, at first of the grant */
-    struct timer watch;      /* OPEN, LIVE: the owner is silent; LOST: it does not come back */
+    uint64_t epoch;             /* unless NONE */
+    struct contender *owner;    /* OPEN and LIVE */
+    bool media_seen;            /* from the owner */
+    uint32_t tracks;            /* as the cluster was told */
+    struct segmenter segmenter; /* of the run that is open: LIVE and LOST */
+    struct claim_next {
+        int64_t msn, dsn;  /* CLUSTER_NEXT_NONE: not known */
+        uint64_t epoch;    /* of the run that they go on from */
+    } next;                /* as the cluster said with the last grant */
+    int64_t last_media_us; /* clock_us of its last media, at first of the grant */
+    struct timer watch;    /* OPEN, LIVE: the owner is silent; LOST: it does not come back */
 
     struct list waiting;
     uint32_t waiting_count;
@@ -45,6 +51,15 @@ void claim_replay_kept(struct claim *cl);
 void claim_drop_kept(struct claim *cl);
 /* The gap watch of a table. */
 void claims_after_gap(void *claims);
+
+/* claim_cut.c: where the numbers of a new run begin, and what is told of them. */
+
+/* Before the claim's new run is opened: *plan is how it will be cut. */
+void claim_cut_begin(struct claim *cl, int64_t wall_us, struct cut_plan *plan);
+/* Before a frame is appended. */
+void claim_cut_take(struct claim *cl, struct frame *f);
+/* Afterwards. */
+void claim_cut_tell(struct claim *cl, const struct frame *f);
 
 /* Appends to the claim's run, which is opened when needed; takes over the references. */
 void claim_append(struct claim *cl, struct frame **frames, size_t count);

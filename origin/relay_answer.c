@@ -20,6 +20,9 @@ struct probe {
     bool found, wanted, owner, fed;
     uint64_t epoch, instance;
     enum feed_state state;
+    uint64_t msn; /* of the newest part, if there is one, as is the next */
+    uint32_t part;
+    bool is_cut;
     char path[RELAY_PATH_MAX + 1];
 };
 
@@ -34,8 +37,14 @@ static json_t *found_json(const struct probe *p)
     char epoch[24], instance[24];
     snprintf(epoch, sizeof epoch, "%" PRIu64, p->epoch);
     snprintf(instance, sizeof instance, "%016" PRIx64, p->instance);
-    return json_pack("{s:s,s:s,s:b,s:s,s:b,s:s}", "epoch", epoch, "instance", instance, "owner",
-                     p->owner, "state", feed_state_name(p->state), "fed", p->fed, "path", p->path);
+    json_t *o =
+        json_pack("{s:s,s:s,s:b,s:s,s:b,s:s}", "epoch", epoch, "instance", instance, "owner",
+                  p->owner, "state", feed_state_name(p->state), "fed", p->fed, "path", p->path);
+    if (p->is_cut) {
+        json_object_set_new(o, "msn", json_integer((json_int_t)p->msn));
+        json_object_set_new(o, "part", json_integer(p->part));
+    }
+    return o;
 }
 
 static void answer(struct message *m)
@@ -62,6 +71,10 @@ static void look(struct message *m)
         p->epoch = run->epoch;
         p->instance = relay_run_instance(p->server, run);
         p->owner = run->origin == NULL;
+        const struct log_part *newest = run_newest_part(run);
+        p->is_cut = newest != NULL;
+        p->msn = p->is_cut ? newest->cut.msn : 0;
+        p->part = p->is_cut ? newest->cut.part : 0;
         p->state = f->state;
         p->fed = f->state == FEED_LIVE && f->source != NULL;
         must(slice_copy(relay_path_of(p->server, run, path), p->path, sizeof p->path));

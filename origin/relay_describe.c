@@ -29,7 +29,8 @@ void relay_told_of(const struct feed *f, const struct run *run, struct relay_tol
     *out = (struct relay_told){.epoch = run->epoch,
                                .origin = run->origin,
                                .track_count = run->track_count,
-                               .lost = is_lost(f, run)};
+                               .lost = is_lost(f, run),
+                               .plan = run->plan};
     for (uint32_t i = 0; i < run->track_count; i++)
         out->codecs = out->codecs * 31 + run->tracks[i].codec;
 }
@@ -37,7 +38,7 @@ void relay_told_of(const struct feed *f, const struct run *run, struct relay_tol
 bool relay_told_equal(const struct relay_told *a, const struct relay_told *b)
 {
     return a->epoch == b->epoch && a->origin == b->origin && a->track_count == b->track_count &&
-           a->codecs == b->codecs && a->lost == b->lost;
+           a->codecs == b->codecs && a->lost == b->lost && cut_plan_equal(&a->plan, &b->plan);
 }
 
 struct slice relay_path_of(const struct relay_server *s, const struct run *run,
@@ -48,15 +49,6 @@ struct slice relay_path_of(const struct relay_server *s, const struct run *run,
         return slice_text(node);
     int n = snprintf(room, RELAY_PATH_MAX + 1, "%s,%s", run->origin->path, node);
     return slice_of(room, n > RELAY_PATH_MAX ? RELAY_PATH_MAX : (size_t)n);
-}
-
-static void describe_segments(const struct feed *f, const struct run *run, struct relay_state *st)
-{
-    const struct run_origin *o = run->origin;
-    const struct config *c = f->worker->config;
-    st->segment_ms = o != NULL ? o->segment_ms : (uint32_t)c->hls.segment_ms;
-    st->part_ms = o != NULL ? o->part_ms : (uint32_t)c->hls.part_ms;
-    st->window_segments = o != NULL ? o->window_segments : (uint32_t)c->hls.window_segments;
 }
 
 static void describe_run(const struct feed *f, const struct run *run, struct relay_state *st)
@@ -70,6 +62,7 @@ static void describe_run(const struct feed *f, const struct run *run, struct rel
     st->lost = is_lost(f, run);
     st->has_date_base = run->wall_us != 0;
     st->date_base_us = run->wall_us;
+    relay_plan_put(st, &run->plan);
     for (uint32_t i = 0; i < run->track_count; i++)
         st->tracks[st->track_count++] =
             (struct relay_state_track){.track = relay_track(run->tracks[i].kind, run->tracks[i].id),
@@ -83,7 +76,6 @@ int relay_describe(const struct relay_server *s, const struct feed *f, const str
     struct relay_state *st = xcalloc(1, sizeof *st);
     struct buf payload;
     describe_run(f, run, st);
-    describe_segments(f, run, st);
     st->instance = relay_run_instance(s, run);
     st->path = relay_path_of(s, run, path);
     for (uint32_t i = 0; inforce != NULL && i < inforce->count; i++)

@@ -47,6 +47,7 @@ struct relay_told {
     const struct run_origin *origin; /* compared only */
     uint32_t track_count, codecs;
     bool lost;
+    struct cut_plan plan;
 };
 void relay_told_of(const struct feed *f, const struct run *run, struct relay_told *out);
 bool relay_told_equal(const struct relay_told *a, const struct relay_told *b);

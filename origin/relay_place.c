@@ -29,6 +29,17 @@ struct relay_place relay_place_newest(const struct run *run)
     return begin_at(run, run_newest_key(run));
 }
 
+/* Segments, and parts, may begin where a viewer cannot. */
+static bool begin_at_part(const struct run *run, uint64_t from, struct relay_place *at)
+{
+    const struct log_part *p = run_part_from_seq(run, from > run->first ? from : run->first);
+    const struct inforce *inforce = p != NULL ? run_part_inforce(run, p) : NULL;
+    if (inforce == NULL)
+        return false;
+    *at = (struct relay_place){run, p->seq, inforce};
+    return true;
+}
+
 bool relay_place_past(const struct relay_request *q, const struct log *l, struct relay_place *at)
 {
     const struct run *run = log_find(l, q->epoch);
@@ -39,6 +50,8 @@ bool relay_place_past(const struct relay_request *q, const struct log *l, struct
         return true;
     }
     const struct log_key *key = run_key_from(run, q->from);
+    if (begin_at_part(run, q->from, at) && (key == NULL || at->seq < key->seq))
+        return at->seq <= q->to;
     if (key == NULL || key->seq > q->to)
         return false;
     *at = (struct relay_place){run, key->seq, key->inforce};

@@ -41,12 +41,6 @@ static enum relay_step send_control(struct relay_writer *w, size_t *sent)
     return (size_t)n < s.len ? RELAY_STEP_BLOCKED : RELAY_STEP_MORE;
 }
 
-static void frame_header(const struct frame *f, uint8_t out[RELAY_RECORD_HEADER_SIZE])
-{
-    struct relay_record rec = relay_record_of(f);
-    relay_record_header(out, &rec, f->size);
-}
-
 static void frame_is_out(struct relay_writer *w, const struct frame *f)
 {
     w->seq++;
@@ -56,15 +50,15 @@ static void frame_is_out(struct relay_writer *w, const struct frame *f)
 
 static enum relay_step send_held(struct relay_writer *w, size_t *sent)
 {
-    uint8_t header[RELAY_RECORD_HEADER_SIZE];
+    uint8_t head[RELAY_FRAME_HEAD_MAX];
     const struct frame *f = w->held;
     struct iovec iov[2];
     int count = 0;
-    size_t total = sizeof header + f->size, offset = w->held_offset;
-    frame_header(f, header);
-    if (offset < sizeof header)
-        iov[count++] = (struct iovec){header + offset, sizeof header - offset};
-    size_t skip = offset > sizeof header ? offset - sizeof header : 0;
+    size_t head_size = relay_frame_head(f, head);
+    size_t total = head_size + f->size, offset = w->held_offset;
+    if (offset < head_size)
+        iov[count++] = (struct iovec){head + offset, head_size - offset};
+    size_t skip = offset > head_size ? offset - head_size : 0;
     if (skip < f->size)
         iov[count++] = (struct iovec){(void *)(uintptr_t)(f->data + skip), f->size - skip};
     ssize_t n = w->writev(w->to, iov, count);
@@ -86,7 +80,7 @@ static enum relay_step advance(struct relay_writer *w, const struct run *run, ui
 {
     while (w->seq < to) {
         struct frame *f = run_frame(run, w->seq);
-        size_t total = RELAY_RECORD_HEADER_SIZE + f->size;
+        size_t total = relay_frame_head_size(f) + f->size;
         if (n < total) {
             w->held = n > 0 ? frame_ref(f) : NULL;
             w->held_offset = n;
@@ -101,7 +95,7 @@ static enum relay_step advance(struct relay_writer *w, const struct run *run, ui
 enum relay_step relay_writer_frames(struct relay_writer *w, const struct run *run, uint64_t last,
                                     size_t *sent)
 {
-    uint8_t headers[WRITER_BATCH][RELAY_RECORD_HEADER_SIZE];
+    uint8_t heads[WRITER_BATCH][RELAY_FRAME_HEAD_MAX];
     struct iovec iov[2 * WRITER_BATCH];
     int count = 0;
     size_t bytes = 0;
@@ -109,11 +103,11 @@ enum relay_step relay_writer_frames(struct relay_writer *w, const struct run *ru
     must(w->held == NULL && buf_len(&w->control) == 0);
     for (int i = 0; i < WRITER_BATCH && seq < last && bytes < RELAY_WRITER_TURN_BYTES; i++, seq++) {
         struct frame *f = run_frame(run, seq);
-        frame_header(f, headers[i]);
-        iov[count++] = (struct iovec){headers[i], sizeof headers[i]};
+        size_t head_size = relay_frame_head(f, heads[i]);
+        iov[count++] = (struct iovec){heads[i], head_size};
         if (f->size > 0)
             iov[count++] = (struct iovec){f->data, f->size};
-        bytes += sizeof headers[i] + f->size;
+        bytes += head_size + f->size;
     }
     if (count == 0)
         return RELAY_STEP_NOTHING;

@@ -9,7 +9,7 @@
 /*
  * Sends a log's frames as relay records:
  *
- *   log ─frames─▶ iovecs [record header][payload] ─▶ writev        whole other records ─▶ control
+ *   log ─frames─▶ iovecs [cut and header][payload] ─▶ writev       whole other records ─▶ control
  *
  * It is a position in a run and, when the socket has taken part of a frame, that frame by reference
  * and how much of it is out.  What is in control goes between frames, before the next one.

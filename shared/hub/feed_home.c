@@ -110,6 +110,19 @@ void feed_set_origin(struct feed *f, struct run_origin *origin)
     feed_notify(f);
 }
 
+void feed_set_plan(struct feed *f, const struct cut_plan *plan)
+{
+    struct run *r = log_newest(f->log);
+    must(f->is_home && r != NULL);
+    if (cut_plan_equal(&r->plan, plan))
+        return;
+    feed_send_batch(f);
+    r->plan = *plan;
+    bridges_send_state(f);
+    f->state_pending = true;
+    feed_notify(f);
+}
+
 void feed_restart(struct feed *f, uint64_t next_seq, struct inforce *inforce)
 {
     must(f->is_home);

@@ -164,6 +164,8 @@ void feed_end(struct feed *f, enum close_reason why);
 /* What the upstream said of the newest run (referenced once more), here and on all replicas;
  * readers hear of it by on_state. */
 void feed_set_origin(struct feed *f, struct run_origin *origin);
+/* How the newest run is cut, here and on all replicas; readers hear of it by on_state. */
+void feed_set_plan(struct feed *f, const struct cut_plan *plan);
 /* The newest run goes on at a later seq (log_restart), here and on all replicas. */
 void feed_restart(struct feed *f, uint64_t next_seq, struct inforce *inforce);
 /* Forgets all runs, here and on all replicas: the feed is EMPTY. */

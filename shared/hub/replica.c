@@ -33,7 +33,8 @@ struct replica_message {
     int64_t wall_us, shift_ms;
     bool shift_set;
     struct inforce *inforce;
-    struct run_origin *origin; /* of the newest run */
+    struct run_origin *origin; /* of the run at epoch, as all of the above */
+    struct cut_plan plan;
     size_t count;
     struct frame *frames[];
 };
@@ -71,8 +72,10 @@ static void run_replica_message(struct message *m)
     free(r);
 }
 
-static struct replica_message *message_new(const struct feed *home, size_t frames,
-                                           void (*handle)(struct feed *, struct replica_message *))
+/* About a run of the home's log, which may be NULL. */
+static struct replica_message *
+message_about(const struct feed *home, const struct run *run, size_t frames,
+              void (*handle)(struct feed *, struct replica_message *))
 {
     struct replica_message *r = xcalloc(1, sizeof *r + frames * sizeof r->frames[0]);
     r->m.run = run_replica_message;
@@ -80,18 +83,24 @@ static struct replica_message *message_new(const struct feed *home, size_t frame
     r->state = home->state;
     r->why = home->why;
     r->ended_us = home->ended_us;
-    const struct run *run = log_newest(home->log);
     if (run != NULL) {
         r->epoch = run->epoch;
         r->wall_us = run->wall_us;
         r->shift_ms = run->shift_ms;
         r->shift_set = run->shift_set;
         r->origin = run_origin_ref(run->origin);
+        r->plan = run->plan;
         const struct run *oldest = log_oldest(home->log);
         r->oldest_epoch = oldest->epoch;
         r->oldest_seq = oldest->first;
     }
     return r;
+}
+
+static struct replica_message *message_new(const struct feed *home, size_t frames,
+                                           void (*handle)(struct feed *, struct replica_message *))
+{
+    return message_about(home, log_newest(home->log), frames, handle);
 }
 
 static void send_to(const struct bridge *b, struct replica_message *r)
@@ -119,12 +128,22 @@ static bool take_origin(struct run *run, struct replica_message *r)
     return true;
 }
 
+/* The same. */
+static bool take_plan(struct run *run, const struct replica_message *r)
+{
+    if (run == NULL || run->epoch != r->epoch || cut_plan_equal(&run->plan, &r->plan))
+        return false;
+    run->plan = r->plan;
+    return true;
+}
+
 static void handle_run(struct feed *f, struct replica_message *r)
 {
     struct run *run = log_open_run(f->log, r->epoch, r->first_seq, r->inforce);
     run->wall_us = r->wall_us;
     take_shift(run, r);
     take_origin(run, r);
+    take_plan(run, r);
     f->frames_pending = true;
     feed_notify(f);
 }
@@ -161,7 +180,9 @@ static void handle_past(struct feed *f, struct replica_message *r)
 static void handle_state(struct feed *f, struct replica_message *r)
 {
     struct run *run = log_newest(f->log);
-    if (take_origin(run, r)) {
+    bool told = take_origin(run, r);
+    told = take_plan(run, r) || told;
+    if (told) {
         f->state_pending = true;
         feed_notify(f);
     }
@@ -187,10 +208,10 @@ static void handle_reset(struct feed *f, struct replica_message *r)
     feed_notify(f);
 }
 
-static void send_run(struct feed *home, const struct bridge *b, uint64_t first_seq,
-                     struct inforce *inforce)
+static void send_run(struct feed *home, const struct bridge *b, const struct run *run,
+                     uint64_t first_seq, struct inforce *inforce)
 {
-    struct replica_message *r = message_new(home, 0, handle_run);
+    struct replica_message *r = message_about(home, run, 0, handle_run);
     r->first_seq = first_seq;
     r->inforce = inforce_ref(inforce);
     send_to(b, r);
@@ -206,23 +227,27 @@ static void send_frames(struct feed *home, const struct bridge *b, struct frame 
     send_to(b, r);
 }
 
-/* The newest run from its oldest joinable frame on; all of it while it has none but is whole. */
+/* From the run's oldest joinable frame on; all of it while it has none but is whole. */
+static void send_whole_run(struct feed *home, const struct bridge *b, const struct run *run)
+{
+    const struct log_key *key = run_key_from(run, 0);
+    uint64_t first = key != NULL ? key->seq : run->first == 1 ? 1 : run->next;
+    struct inforce *inforce = key != NULL ? key->inforce : first == 1 ? NULL : run->inforce;
+    send_run(home, b, run, first, inforce);
+    struct replica_message *r = message_about(home, run, run->next - first, handle_frames);
+    for (uint64_t seq = first; seq < run->next; seq++)
+        r->frames[r->count++] = frame_ref(run_frame(run, seq));
+    send_to(b, r);
+}
+
 static void send_snapshot(struct feed *home, const struct bridge *b)
 {
-    struct run *run = log_newest(home->log);
     /* Known first, or readers would begin with what is over. */
     if (home->state == FEED_ENDED)
         send_to(b, message_new(home, 0, handle_state));
-    if (run != NULL) {
-        const struct log_key *key = run_key_from(run, 0);
-        uint64_t first = key != NULL ? key->seq : run->first == 1 ? 1 : run->next;
-        struct inforce *inforce = key != NULL ? key->inforce : first == 1 ? NULL : run->inforce;
-        send_run(home, b, first, inforce);
-        struct replica_message *r = message_new(home, run->next - first, handle_frames);
-        for (uint64_t seq = first; seq < run->next; seq++)
-            r->frames[r->count++] = frame_ref(run_frame(run, seq));
-        send_to(b, r);
-    }
+    struct run *run;
+    LIST_EACH (run, &home->log->runs, node)
+        send_whole_run(home, b, run);
     send_to(b, message_new(home, 0, handle_state));
 }
 
@@ -310,7 +335,7 @@ void bridges_send_run(struct feed *home)
     struct run *run = log_newest(home->log);
     struct bridge *b;
     LIST_EACH (b, &home->bridges, node)
-        send_run(home, b, run->first, run->inforce);
+        send_run(home, b, run, run->first, run->inforce);
 }
 
 void bridges_send_frames(struct feed *home, struct frame **frames, size_t count)

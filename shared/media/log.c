@@ -117,6 +117,11 @@ struct run *log_after(const struct log *l, const struct run *r)
     return r->node.next == &l->runs ? NULL : container_of(r->node.next, struct run, node);
 }
 
+struct run *log_before(const struct log *l, const struct run *r)
+{
+    return r->node.prev == &l->runs ? NULL : container_of(r->node.prev, struct run, node);
+}
+
 void log_end_run(struct log *l, struct run *r)
 {
     r->ended = true;

@@ -118,6 +118,8 @@ struct run *log_oldest(const struct log *l); /* NULL when there is none */
 struct run *log_find(const struct log *l, uint64_t epoch);
 /* The run that follows r, or NULL. */
 struct run *log_after(const struct log *l, const struct run *r);
+/* The run before it, or NULL. */
+struct run *log_before(const struct log *l, const struct run *r);
 void log_end_run(struct log *l, struct run *r);
 
 /* Appends to the newest run and takes over the caller's reference; must(): f->seq is run->next.
@@ -167,6 +169,11 @@ const struct log_part *run_first_part(const struct run *r); /* or NULL, as below
 const struct log_part *run_newest_part(const struct run *r);
 const struct log_part *run_next_part(const struct run *r, const struct log_part *p);
 const struct log_part *run_part(const struct run *r, uint64_t msn, uint32_t part);
+/* The first part that begins at seq or later. */
+const struct log_part *run_part_from_seq(const struct run *r, uint64_t seq);
+/* What is in force where p begins, by its segment's first frame: a configuration does not change
+ * within a segment.  NULL when that is not in the index. */
+const struct inforce *run_part_inforce(const struct run *r, const struct log_part *p);
 /* The first part of the segment after p's. */
 const struct log_part *run_next_segment(const struct run *r, const struct log_part *p);
 

@@ -230,6 +230,25 @@ const struct log_part *run_part(const struct run *r, uint64_t msn, uint32_t part
     return p != NULL && order(&p->cut, msn, part) == 0 ? p : NULL;
 }
 
+const struct log_part *run_part_from_seq(const struct run *r, uint64_t seq)
+{
+    uint32_t low = 0, high = r->part_count;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (part_at(r, mid)->seq < seq)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < r->part_count ? part_at(r, low) : NULL;
+}
+
+const struct inforce *run_part_inforce(const struct run *r, const struct log_part *p)
+{
+    const struct log_part *first = run_part(r, p->cut.msn, 0);
+    return first != NULL ? first->inforce : NULL;
+}
+
 const struct log_part *run_next_segment(const struct run *r, const struct log_part *p)
 {
     return part_from(r, p->cut.msn + 1, 0);

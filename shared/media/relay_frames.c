@@ -1,6 +1,7 @@
 #include "media/relay_frames.h"
 
 #include "base/err.h"
+#include "base/must.h"
 #include "proto/flv.h"
 
 #include <string.h>
@@ -11,6 +12,7 @@
 _Static_assert((int)FRAME_VIDEO == (int)RELAY_VIDEO && (int)FRAME_AUDIO == (int)RELAY_AUDIO &&
                    (int)FRAME_DATA == (int)RELAY_DATA,
                "kinds go over the wire as they are");
+_Static_assert((int)CUT_TRACKS_MAX == (int)RELAY_TRACKS_MAX, "and so do the tracks of a cut");
 /* NOLINTEND(misc-redundant-expression) */
 
 struct relay_record relay_record_of(const struct frame *f)
@@ -25,6 +27,111 @@ struct relay_record relay_record_of(const struct frame *f)
         .wire_ms = f->wire_ms,
         .payload = frame_payload(f),
     };
+}
+
+static struct relay_cut cut_to_wire(const struct cut *c)
+{
+    struct relay_cut out = {.msn = c->msn,
+                            .dsn = c->dsn,
+                            .part = c->part,
+                            .init = c->init,
+                            .start_us = c->start_us,
+                            .wall_us = c->wall_us,
+                            .clock = c->clock,
+                            .independent = c->independent,
+                            .track_count = c->track_count};
+    memcpy(out.tracks, c->tracks, sizeof out.tracks);
+    return out;
+}
+
+static struct cut cut_of_wire(const struct relay_cut *c)
+{
+    struct cut out = {.msn = c->msn,
+                      .dsn = c->dsn,
+                      .part = c->part,
+                      .init = c->init,
+                      .start_us = c->start_us,
+                      .wall_us = c->wall_us,
+                      .clock = c->clock,
+                      .independent = c->independent,
+                      .track_count = c->track_count};
+    memcpy(out.tracks, c->tracks, sizeof out.tracks);
+    return out;
+}
+
+size_t relay_frame_head_size(const struct frame *f)
+{
+    size_t cut = f->cut == NULL
+                     ? 0
+                     : RELAY_RECORD_HEADER_SIZE + RELAY_CUT_FIXED_SIZE + 2U * f->cut->track_count;
+    return cut + RELAY_RECORD_HEADER_SIZE;
+}
+
+static size_t cut_record(const struct frame *f, uint8_t *out)
+{
+    struct relay_cut cut = cut_to_wire(f->cut);
+    struct relay_record rec = {.type = RELAY_CUT, .seq = f->seq};
+    struct wr w = wr_init(out + RELAY_RECORD_HEADER_SIZE, RELAY_CUT_SIZE_MAX);
+    relay_cut_write(&w, &cut);
+    must(!w.overflow);
+    relay_record_header(out, &rec, wr_len(&w));
+    return RELAY_RECORD_HEADER_SIZE + wr_len(&w);
+}
+
+size_t relay_frame_head(const struct frame *f, uint8_t out[RELAY_FRAME_HEAD_MAX])
+{
+    size_t n = f->cut != NULL ? cut_record(f, out) : 0;
+    struct relay_record rec = relay_record_of(f);
+    relay_record_header(out + n, &rec, f->size);
+    return n + RELAY_RECORD_HEADER_SIZE;
+}
+
+int relay_cut_take(struct relay_cut_ahead *ahead, const struct relay_record *rec)
+{
+    struct relay_cut cut;
+    int err = relay_cut_decode(rec->payload, &cut);
+    if (err < 0)
+        return err;
+    ahead->seq = rec->seq;
+    ahead->cut = cut_of_wire(&cut);
+    return 0;
+}
+
+void relay_cut_give(struct relay_cut_ahead *ahead, struct frame *f)
+{
+    if (ahead->seq == f->seq)
+        frame_set_cut(f, &ahead->cut);
+    ahead->seq = 0;
+}
+
+struct cut_plan relay_plan_of(const struct relay_state *s)
+{
+    return (struct cut_plan){
+        .segment_ms = s->segment_ms,
+        .part_ms = s->part_ms,
+        .window_segments = s->window_segments,
+        .frame_rate_milli = s->frame_rate_milli,
+        .peak_bps = s->peak_bps,
+        .average_bps = s->average_bps,
+        .base_msn = s->base_msn,
+        .previous_epoch = s->previous_epoch,
+        .previous_last_seq = s->previous_last_seq,
+    };
+}
+
+void relay_plan_put(struct relay_state *s, const struct cut_plan *plan)
+{
+    s->segment_ms = plan->segment_ms;
+    s->part_ms = plan->part_ms;
+    s->window_segments = plan->window_segments;
+    s->frame_rate_milli = plan->frame_rate_milli;
+    s->has_bandwidth = plan->peak_bps != 0;
+    s->peak_bps = plan->peak_bps;
+    s->average_bps = plan->average_bps;
+    s->base_msn = plan->base_msn;
+    s->has_previous = plan->previous_epoch != 0;
+    s->previous_epoch = plan->previous_epoch;
+    s->previous_last_seq = plan->previous_last_seq;
 }
 
 /* The record does not carry it: it is in the body. */

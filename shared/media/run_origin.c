@@ -6,14 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct run_origin *run_origin_new(const struct run_origin *like, struct slice path)
+struct run_origin *run_origin_new(uint64_t instance, struct slice path)
 {
     struct run_origin *o = xcalloc(1, sizeof *o + path.len + 1);
     atomic_init(&o->refs, 1);
-    o->instance = like->instance;
-    o->segment_ms = like->segment_ms;
-    o->part_ms = like->part_ms;
-    o->window_segments = like->window_segments;
+    o->instance = instance;
     must(slice_copy(path, o->path, path.len + 1));
     return o;
 }
@@ -37,7 +34,5 @@ bool run_origin_equal(const struct run_origin *a, const struct run_origin *b)
 {
     if (a == NULL || b == NULL)
         return a == b;
-    return a->instance == b->instance && a->segment_ms == b->segment_ms &&
-           a->part_ms == b->part_ms && a->window_segments == b->window_segments &&
-           strcmp(a->path, b->path) == 0;
+    return a->instance == b->instance && strcmp(a->path, b->path) == 0;
 }

@@ -8,19 +8,18 @@
 #include <stdint.h>
 
 /*
- * What a replica's upstream said of a run besides its frames: who owns it, which nodes it came
- * through and how the owner cuts it.  Immutable and counted, so any thread may hold it.  A run that
+ * What a replica's upstream said of a run besides its frames: who owns it, and which nodes it
+ * came through.  Immutable and counted, so any thread may hold it.  A run that
  * is filled by a local publisher has none.
  */
 struct run_origin {
     atomic_uint refs;
     uint64_t instance; /* of the process that owns the run: order is (epoch, instance) */
-    uint32_t segment_ms, part_ms, window_segments; /* the owner's, which count everywhere */
-    char path[]; /* node ids from the owner to our upstream, comma separated */
+    char path[];       /* node ids from the owner to our upstream, comma separated */
 };
 
-/* Held once; `like` gives the numbers, path the text (copied). */
-struct run_origin *run_origin_new(const struct run_origin *like, struct slice path);
+/* Held once; the path is copied. */
+struct run_origin *run_origin_new(uint64_t instance, struct slice path);
 struct run_origin *run_origin_ref(struct run_origin *o); /* NULL stays NULL */
 void run_origin_unref(struct run_origin **op);
 bool run_origin_equal(const struct run_origin *a, const struct run_origin *b);

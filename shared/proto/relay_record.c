@@ -22,7 +22,7 @@ ssize_t relay_record_read(const uint8_t *src, size_t len, struct relay_record *o
         return 0;
     uint8_t type = rd_u8(&r);
     struct relay_record rec = {
-        .type = type <= RELAY_WANT_KEY ? (enum relay_type)type : RELAY_UNKNOWN,
+        .type = type <= RELAY_CUT ? (enum relay_type)type : RELAY_UNKNOWN,
     };
     rec.flags = rd_u8(&r);
     rec.track = rd_u16(&r);
@@ -71,6 +71,44 @@ int relay_record_append(struct buf *out, const struct relay_record *rec)
     if (rec->payload.len > 0)
         memcpy(dst + RELAY_RECORD_HEADER_SIZE, rec->payload.p, rec->payload.len);
     buf_commit(out, len);
+    return 0;
+}
+
+void relay_cut_write(struct wr *w, const struct relay_cut *cut)
+{
+    must(cut->track_count <= RELAY_TRACKS_MAX);
+    wr_u64(w, cut->msn);
+    wr_u64(w, cut->dsn);
+    wr_u32(w, cut->part);
+    wr_u32(w, cut->init);
+    wr_u64(w, (uint64_t)cut->start_us);
+    wr_u64(w, (uint64_t)cut->wall_us);
+    wr_u16(w, cut->clock);
+    wr_u8(w, cut->independent ? RELAY_CUT_INDEPENDENT : 0);
+    wr_u8(w, cut->track_count);
+    for (uint8_t i = 0; i < cut->track_count; i++)
+        wr_u16(w, cut->tracks[i]);
+}
+
+int relay_cut_decode(struct slice payload, struct relay_cut *out)
+{
+    struct rd r = rd_slice(payload);
+    struct relay_cut cut = {.msn = rd_u64(&r)};
+    cut.dsn = rd_u64(&r);
+    cut.part = rd_u32(&r);
+    cut.init = rd_u32(&r);
+    cut.start_us = (int64_t)rd_u64(&r);
+    cut.wall_us = (int64_t)rd_u64(&r);
+    cut.clock = rd_u16(&r);
+    cut.independent = (rd_u8(&r) & RELAY_CUT_INDEPENDENT) != 0;
+    cut.track_count = rd_u8(&r);
+    if (cut.track_count > RELAY_TRACKS_MAX)
+        return ERR_TOO_MANY;
+    for (uint8_t i = 0; i < cut.track_count; i++)
+        cut.tracks[i] = rd_u16(&r);
+    if (r.underrun)
+        return ERR_PROTOCOL;
+    *out = cut;
     return 0;
 }
 

@@ -32,6 +32,7 @@ enum relay_type {
     RELAY_GAP,
     RELAY_ACCEPTED, /* to who carries a publisher: the name is its, with this epoch */
     RELAY_WANT_KEY, /* to the same: a reader needs a key frame soon; no payload */
+    RELAY_CUT,      /* the frame that follows, of the same seq, begins a unit */
 };
 
 struct relay_record {
@@ -76,7 +77,7 @@ int relay_record_append(struct buf *out, const struct relay_record *rec);
 /*
  * The state: what a reader must know of the log besides its frames.  Its payload is a sequence of
  * fields `u16 type | u32 length | value`; unknown types are skipped, and so is what a value has
- * beyond the fields known here.  Types 32 to 47 are kept for the segmenter's counters.
+ * beyond the fields known here.
  */
 #define RELAY_STATE_VERSION 1
 #define RELAY_TRACKS_MAX    16
@@ -100,6 +101,8 @@ enum relay_field {
     RELAY_FIELD_TRACK =
         13, /* u16 track, u32 codec, u8 flags [, u32 rate, i64 anchor, u64 samples] */
     RELAY_FIELD_IN_FORCE = 14, /* a whole frame record */
+    RELAY_FIELD_LISTED = 15,   /* u64 */
+    RELAY_FIELD_RATE = 16,     /* u32 */
 };
 
 #define RELAY_TRACK_ANCHORED 1 /* flag of a track: sample rate, anchor and sample count follow */
@@ -126,6 +129,8 @@ struct relay_state {
     int64_t date_base_us; /* unix time at dts 0 */
     uint64_t previous_epoch, previous_last_seq; /* the run this one goes on from */
     uint64_t peak_bps, average_bps;             /* declared */
+    uint64_t base_msn;         /* the oldest that playlists of the run may list; 0: not told */
+    uint32_t frame_rate_milli; /* declared: frames per 1000 s; 0: not told */
     size_t track_count, in_force_count;
     struct relay_state_track tracks[RELAY_TRACKS_MAX];
     struct relay_record in_force[RELAY_IN_FORCE_MAX]; /* RELAY_FRAME, at the newest key frame */
@@ -141,6 +146,24 @@ int relay_state_encode(const struct relay_state *s, struct buf *out);
 /* Reads the payload of a state record.  0, ERR_PROTOCOL (cut short, an epoch or version missing, a
  * field of the wrong shape), ERR_TOO_MANY, ERR_NAME (the path), ERR_TOO_LARGE. */
 int relay_state_decode(struct slice payload, struct relay_state *out);
+
+/* A cut: the first frame of a part or segment (media/cut.h says what the fields mean). */
+#define RELAY_CUT_FIXED_SIZE  44 /* bytes of a payload without tracks */
+#define RELAY_CUT_SIZE_MAX    (RELAY_CUT_FIXED_SIZE + 2 * RELAY_TRACKS_MAX)
+#define RELAY_CUT_INDEPENDENT 1 /* its flag */
+
+struct relay_cut {
+    uint64_t msn, dsn;
+    uint32_t part, init;
+    int64_t start_us, wall_us;
+    uint16_t clock;
+    bool independent;
+    uint8_t track_count;
+    uint16_t tracks[RELAY_TRACKS_MAX];
+};
+/* The payload of a cut record.  The reader returns 0, ERR_PROTOCOL or ERR_TOO_MANY. */
+void relay_cut_write(struct wr *w, const struct relay_cut *cut);
+int relay_cut_decode(struct slice payload, struct relay_cut *out);
 
 /* Why a body ends; readers take numbers they do not know for RELAY_END_STREAM. */
 enum relay_end_reason {

@@ -26,6 +26,8 @@ size_t relay_state_size(const struct relay_state *s)
                + FIELD_HEADER + 1;            /* lost */
     n += s->has_date_base ? FIELD_HEADER + 8 : 0;
     n += s->has_previous ? FIELD_HEADER + PAIR_SIZE : 0;
+    n += s->base_msn != 0 ? FIELD_HEADER + 8 : 0;
+    n += s->frame_rate_milli != 0 ? FIELD_HEADER + 4 : 0;
     n += s->has_bandwidth ? FIELD_HEADER + PAIR_SIZE : 0;
     for (size_t i = 0; i < s->track_count; i++)
         n += FIELD_HEADER + track_size(&s->tracks[i]);
@@ -61,6 +63,12 @@ static void put_optional(struct wr *w, const struct relay_state *s)
         put_pair(w, RELAY_FIELD_PREVIOUS, s->previous_epoch, s->previous_last_seq);
     if (s->has_bandwidth)
         put_pair(w, RELAY_FIELD_BANDWIDTH, s->peak_bps, s->average_bps);
+    if (s->base_msn != 0)
+        put_u64(w, RELAY_FIELD_LISTED, s->base_msn);
+    if (s->frame_rate_milli == 0)
+        return;
+    put_field(w, RELAY_FIELD_RATE, 4);
+    wr_u32(w, s->frame_rate_milli);
 }
 
 static void put_track(struct wr *w, const struct relay_state_track *t)
@@ -255,6 +263,18 @@ static int read_in_force(struct relay_state *s, struct rd *r)
     return 0;
 }
 
+static int read_listed(struct relay_state *s, struct rd *r)
+{
+    s->base_msn = rd_u64(r);
+    return 0;
+}
+
+static int read_rate(struct relay_state *s, struct rd *r)
+{
+    s->frame_rate_milli = rd_u32(r);
+    return 0;
+}
+
 static field_reader *const readers[] = {
     [RELAY_FIELD_VERSION] = read_version,     [RELAY_FIELD_EPOCH] = read_epoch,
     [RELAY_FIELD_INSTANCE] = read_instance,   [RELAY_FIELD_PATH] = read_path,
@@ -263,6 +283,7 @@ static field_reader *const readers[] = {
     [RELAY_FIELD_DATE_BASE] = read_date_base, [RELAY_FIELD_PREVIOUS] = read_previous,
     [RELAY_FIELD_BANDWIDTH] = read_bandwidth, [RELAY_FIELD_LOST] = read_lost,
     [RELAY_FIELD_TRACK] = read_track,         [RELAY_FIELD_IN_FORCE] = read_in_force,
+    [RELAY_FIELD_LISTED] = read_listed,       [RELAY_FIELD_RATE] = read_rate,
 };
 
 static int read_field(struct relay_state *s, struct rd *r)

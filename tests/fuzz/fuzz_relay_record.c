@@ -21,6 +21,20 @@ static void check_state(struct slice payload)
     buf_fini(&b);
 }
 
+/* A cut that was read can be written, and is the same then. */
+static void check_cut(struct slice payload)
+{
+    struct relay_cut cut, again;
+    uint8_t room[RELAY_CUT_SIZE_MAX];
+    if (relay_cut_decode(payload, &cut) < 0)
+        return;
+    struct wr w = wr_init(room, sizeof room);
+    relay_cut_write(&w, &cut);
+    must(!w.overflow && wr_len(&w) <= payload.len);
+    must(relay_cut_decode(wr_slice(&w), &again) == 0);
+    must(again.msn == cut.msn && again.part == cut.part && again.track_count == cut.track_count);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     check_state(slice_of(data, size));
@@ -34,6 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             break;
         must(rec.payload.len + RELAY_RECORD_HEADER_SIZE == (size_t)n);
         check_state(rec.payload);
+        check_cut(rec.payload);
         relay_end_decode(rec.payload, &end);
         relay_gap_decode(rec.payload, &seq);
         relay_accepted_decode(rec.payload, &seq);

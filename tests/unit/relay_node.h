@@ -112,6 +112,14 @@ static inline struct frame *test_frame(uint64_t seq, size_t size)
     f->wire_ms = 5000 + (int64_t)seq * 40;
     f->dts_us = (int64_t)seq * 40000;
     f->cts_us = (int32_t)seq;
+    if (key) {
+        struct cut cut = {.msn = 500 + seq / TEST_KEY_EVERY, .dsn = 3, .init = 1};
+        cut.start_us = f->dts_us;
+        cut.wall_us = 1700000000000000 + f->dts_us;
+        cut.independent = true;
+        cut.track_count = 1;
+        frame_set_cut(f, &cut);
+    }
     return f;
 }
 
@@ -120,6 +128,13 @@ static inline void node_publish(struct relay_node *n, uint64_t epoch)
     if (n->feed == NULL)
         n->feed = feed_hold(n->hub, n->f->w, RELAY_STREAM);
     feed_open_run(n->feed, epoch, 1, 1700000000000000, NULL);
+    feed_set_plan(n->feed, &(struct cut_plan){.segment_ms = 2000,
+                                              .part_ms = 200,
+                                              .window_segments = 6,
+                                              .frame_rate_milli = 25000,
+                                              .peak_bps = 1200,
+                                              .average_bps = 1000,
+                                              .base_msn = 500});
 }
 
 static inline void node_frames_of(struct relay_node *n, int count, size_t size)
@@ -133,11 +148,21 @@ static inline void node_frames(struct relay_node *n, int count)
     node_frames_of(n, count, 100);
 }
 
+static inline bool same_cut(const struct cut *a, const struct cut *b)
+{
+    if (a == NULL || b == NULL)
+        return a == b;
+    return a->msn == b->msn && a->dsn == b->dsn && a->part == b->part && a->init == b->init &&
+           a->start_us == b->start_us && a->wall_us == b->wall_us && a->clock == b->clock &&
+           a->independent == b->independent && a->track_count == b->track_count &&
+           memcmp(a->tracks, b->tracks, sizeof a->tracks) == 0;
+}
+
 static inline bool same_frame(const struct frame *a, const struct frame *b)
 {
     return a->kind == b->kind && a->track == b->track && a->flags == b->flags &&
            a->codec == b->codec && a->seq == b->seq && a->cts_us == b->cts_us &&
-           a->wire_ms == b->wire_ms && a->dts_us == b->dts_us &&
+           a->wire_ms == b->wire_ms && a->dts_us == b->dts_us && same_cut(a->cut, b->cut) &&
            slice_eq(frame_payload(a), frame_payload(b));
 }
 

@@ -217,14 +217,13 @@ static inline void append(struct feed *f, enum frame_kind kind, uint32_t codec, 
 
 static inline void publish(struct test_node *n, struct worker *w, void *arg)
 {
-    static const struct run_origin like = {.instance = 7, .segment_ms = 2000};
     struct test_stream *s = arg;
     s->feed = feed_hold(n->hub, w, s->name);
     s->source = (struct feed_source){.ops = &quiet_source, .kind = s->kind};
     feed_attach_source(s->feed, &s->source);
     feed_open_run(s->feed, s->epoch, 1, clock_wall_us(), NULL);
     if (s->path != NULL) {
-        struct run_origin *origin = run_origin_new(&like, slice_text(s->path));
+        struct run_origin *origin = run_origin_new(7, slice_text(s->path));
         feed_set_origin(s->feed, origin);
         run_origin_unref(&origin);
     }

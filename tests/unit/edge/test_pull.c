@@ -160,7 +160,7 @@ static void frames_arrive_as_published(void **state)
     assert_int_equal(run_newest_key(run)->inforce->count, 1);
     assert_int_equal(run->origin->instance, 11);
     assert_string_equal(run->origin->path, "o1");
-    assert_int_equal(run->origin->segment_ms, 2000);
+    assert_int_equal(run->plan.segment_ms, 2000);
     assert_int_equal(w->feed->state, FEED_LIVE);
     assert_int_equal(METRIC_GET(w->f.w->metrics.frames_pulled_total), 24);
     assert_true(pull_is_linked(w->pull));
@@ -291,7 +291,11 @@ static void the_past_comes_when_it_is_needed(void **state)
     join(w, 1, true);
     TURN_UNTIL(&w->f, log_newest(w->feed->log)->first == 1);
     assert_same_frames(w->a.feed, w->feed);
-    assert_int_equal(log_newest(w->feed->log)->key_count, 3);
+    const struct run *run = log_newest(w->feed->log);
+    assert_int_equal(run->key_count, 3);
+    assert_int_equal(run->part_count, 3);
+    assert_int_equal(run_segment_extent(run, run_first_part(run)).duration_us, 400000);
+    assert_true(cut_plan_equal(&run->plan, &log_newest(w->a.feed->log)->plan));
     node_frames(&w->a, 1);
     TURN_UNTIL(&w->f, last_of(w->feed) == 26);
 }
@@ -308,8 +312,7 @@ static void the_past_comes_for_who_was_first(void **state)
 static void nobody_feeds_himself(void **state)
 {
     struct world *w = *state;
-    const struct run_origin like = {.instance = 21};
-    struct run_origin *from = run_origin_new(&like, slice_text("o9,e1"));
+    struct run_origin *from = run_origin_new(21, slice_text("o9,e1"));
     node_publish(&w->a, 100);
     feed_set_origin(w->a.feed, from);
     run_origin_unref(&from);
@@ -688,8 +691,7 @@ static void a_ring_breaks(void **state)
 static void too_many_hops_are_refused(void **state)
 {
     struct world *w = *state;
-    const struct run_origin like = {.instance = 11};
-    struct run_origin *from = run_origin_new(&like, slice_text("o9,x,y,z"));
+    struct run_origin *from = run_origin_new(11, slice_text("o9,x,y,z"));
     node_publish(&w->a, 100);
     feed_set_origin(w->a.feed, from);
     run_origin_unref(&from);

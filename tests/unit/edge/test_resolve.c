@@ -435,8 +435,7 @@ static void zones(struct world *w)
 /* o2 as one that passes the run of o1 on. */
 static void pass_on(struct relay_node *n, struct feed_source *source)
 {
-    const struct run_origin like = {.instance = 11};
-    struct run_origin *from = run_origin_new(&like, slice_text("o1"));
+    struct run_origin *from = run_origin_new(11, slice_text("o1"));
     publish(n, 100);
     feed_set_origin(n->feed, from);
     feed_attach_source(n->feed, source);

@@ -300,8 +300,7 @@ static void a_replica_comes_and_goes(void **state)
 
 static void pull_from(struct node *n, struct worker *w, void *arg)
 {
-    struct run_origin *origin =
-        run_origin_new(&(struct run_origin){.instance = 7}, slice_text(arg));
+    struct run_origin *origin = run_origin_new(7, slice_text(arg));
     struct feed *f = feed_hold(n->hub, w, "live/a");
     feed_set_origin(f, origin);
     run_origin_unref(&origin);

@@ -4,6 +4,7 @@
 #include "base/must.h"
 #include "core/clock.h"
 #include "origin/claim.h"
+#include "proto/flv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,8 @@ static struct {
     int release_count;
     void (*checked)(void *arg);
     void *checked_arg;
+    int64_t next_msn, next_dsn;     /* as told by set_next */
+    struct cluster_claimed numbers; /* what the next answer says of numbers */
 } fake;
 
 static const struct cluster_self self = {.node = "here", .instance = 7};
@@ -88,6 +91,8 @@ void cluster_set_lost(struct cluster *c, const char *name, uint64_t epoch, bool 
 void cluster_set_next(struct cluster *c, const char *name, uint64_t epoch, int64_t msn, int64_t dsn,
                       int tracks)
 {
+    fake.next_msn = msn;
+    fake.next_dsn = dsn;
 }
 
 void cluster_release(struct cluster *c, const char *name, uint64_t epoch, const char *why,
@@ -121,7 +126,9 @@ static void answer(enum claim_verdict verdict, uint64_t epoch, uint64_t owner_in
     cluster_claim_done *done = fake.claim;
     assert_non_null(done);
     fake.claim = NULL;
-    struct cluster_claimed a = {.verdict = verdict, .epoch = epoch};
+    struct cluster_claimed a = fake.numbers;
+    a.verdict = verdict;
+    a.epoch = epoch;
     a.owner.found = owner_instance != 0;
     a.owner.instance = owner_instance;
     done(&a, fake.claim_arg);
@@ -156,8 +163,10 @@ static int setup(void **state)
                                            .publisher_timeout_ms = SILENCE_MS,
                                            .lost_ms = LOST_MS,
                                            .linger_ms = 1,
-                                           .memory_bytes = 1 << 20}};
+                                           .memory_bytes = 1 << 20},
+                         .config.hls = {2000, 200, 6}};
     memset(&fake, 0, sizeof fake);
+    fake.numbers.next_msn = fake.numbers.next_dsn = CLUSTER_NEXT_NONE;
     said = (struct transcript){0};
     log_setup(LOG_ERROR, false);
     assert_int_equal(workers_init(&node.group, &node.config, 1), 0);
@@ -265,6 +274,33 @@ static void publish(struct person *p, char letter, const char *identity, uint64_
     said = (struct transcript){0};
 }
 
+/* Sound of so many milliseconds. */
+static void send_sound(struct person *p, int64_t from_ms, int64_t to_ms)
+{
+    static const uint8_t config[] = {0xaf, 0, 0x12, 0x10};
+    if (from_ms == 0) {
+        struct frame *f = frame_new(FRAME_AUDIO, sizeof config);
+        memcpy(f->data, config, sizeof config);
+        f->flags = FRAME_CONFIG;
+        f->codec = FLV_CODEC_AAC;
+        contender_frames(&p->c, &f, 1);
+    }
+    for (int64_t ms = from_ms; ms < to_ms; ms += 20) {
+        struct frame *f = frame_new(FRAME_AUDIO, 10);
+        memset(f->data, 0, 10);
+        memcpy(f->data, "\xaf\1", 2);
+        f->codec = FLV_CODEC_AAC;
+        f->dts_us = ms * 1000;
+        f->wire_ms = ms;
+        contender_frames(&p->c, &f, 1);
+    }
+}
+
+static const struct run *newest_run(void)
+{
+    return log_newest(feed()->log);
+}
+
 /* --- one publisher --- */
 
 static void test_published_and_ended(void **state)
@@ -349,6 +385,91 @@ static void test_lost_and_back(void **state)
     leave(&b, false);
     TURN_UNTIL(said.len > 0);
     expect_said("release 200 lost\n");
+}
+
+#define EPOCH_1 1700000000000000
+
+static void sound_published(struct person *p, uint64_t epoch)
+{
+    enter(p, 'a', "id");
+    grant(epoch);
+    send_sound(p, 0, 6000);
+}
+
+static void assert_jumped(uint64_t msn)
+{
+    const struct run *run = newest_run();
+    assert_int_equal(run_first_part(run)->cut.msn, msn);
+    assert_int_equal(run_first_part(run)->cut.dsn, msn);
+    assert_int_equal(run->plan.base_msn, msn);
+    assert_int_equal(run->plan.previous_epoch, 0);
+}
+
+static void test_numbers_begin_by_the_epoch(void **state)
+{
+    struct person a;
+    sound_published(&a, EPOCH_1);
+    assert_jumped(1700000016);
+    assert_int_equal(newest_run()->plan.segment_ms, 2000);
+    assert_int_equal(newest_run()->plan.part_ms, 200);
+    assert_int_equal(newest_run()->plan.window_segments, 6);
+    assert_true(newest_run()->plan.peak_bps > 0);
+    /* Open since 1, 2.9 and 4.8 s. */
+    assert_int_equal(run_newest_part(newest_run())->cut.msn, 1700000018);
+    assert_int_equal(fake.next_msn, 1700000019);
+    assert_int_equal(fake.next_dsn, 1700000017);
+    leave(&a, true);
+}
+
+static void test_numbers_go_on_when_it_comes_back(void **state)
+{
+    struct person a;
+    sound_published(&a, EPOCH_1);
+    uint64_t last = newest_run()->next - 1;
+    leave(&a, false);
+    fake.numbers.next_msn = 1700000018; /* not the newest, but of our run */
+    fake.numbers.next_dsn = 1700000017;
+    fake.numbers.next_epoch = EPOCH_1;
+    sound_published(&a, EPOCH_1 + 100);
+    const struct run *run = newest_run();
+    assert_int_equal(run->epoch, EPOCH_1 + 100);
+    assert_int_equal(run_first_part(run)->cut.msn, 1700000019);
+    assert_int_equal(run_first_part(run)->cut.dsn, 1700000017);
+    assert_int_equal(run_first_part(run)->cut.init, 1);
+    assert_int_equal(run->plan.previous_epoch, EPOCH_1);
+    assert_int_equal(run->plan.previous_last_seq, last);
+    assert_int_equal(run->plan.base_msn, 1700000016);
+    assert_ptr_equal(log_previous(feed()->log, run), log_oldest(feed()->log));
+    leave(&a, true);
+}
+
+static void test_numbers_jump_over_another_owner(void **state)
+{
+    struct person a;
+    sound_published(&a, EPOCH_1);
+    leave(&a, true);
+    answer_releases();
+    fake.numbers.next_msn = 1800000000;
+    fake.numbers.next_dsn = 5;
+    fake.numbers.next_epoch = EPOCH_1 + 50;
+    sound_published(&a, EPOCH_1 + 100);
+    assert_jumped(1800000016);
+    leave(&a, true);
+}
+
+static void test_a_run_without_segments_leaves_no_trace(void **state)
+{
+    struct person a;
+    sound_published(&a, EPOCH_1);
+    leave(&a, false);
+    enter(&a, 'a', "id");
+    grant(EPOCH_1 + 50);
+    send_sound(&a, 0, 500);
+    leave(&a, false);
+    sound_published(&a, EPOCH_1 + 100);
+    assert_int_equal(run_first_part(newest_run())->cut.msn, 1700000019);
+    assert_int_equal(newest_run()->plan.previous_epoch, EPOCH_1);
+    leave(&a, true);
 }
 
 static void test_back_and_lost_before_a_frame(void **state)
@@ -998,6 +1119,10 @@ int main(void)
         TEST(test_lost_then_over),
         TEST(test_lost_before_a_frame_is_released),
         TEST(test_lost_and_back),
+        TEST(test_numbers_begin_by_the_epoch),
+        TEST(test_numbers_go_on_when_it_comes_back),
+        TEST(test_numbers_jump_over_another_owner),
+        TEST(test_a_run_without_segments_leaves_no_trace),
         TEST(test_back_and_lost_before_a_frame),
         TEST(test_silent_transport_is_given_up),
         TEST(test_media_keeps_the_transport),

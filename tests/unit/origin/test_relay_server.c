@@ -1,6 +1,7 @@
 #include "relay_node.h"
 
 #include "base/err.h"
+#include "media/relay_frames.h"
 #include "proto/relay_record.h"
 
 #include <inttypes.h>
@@ -18,6 +19,8 @@ struct asker {
     struct relay_state state;
     int state_count, keepalives;
     struct relay_end end;
+    struct relay_cut_ahead cut;
+    uint64_t cut_seq; /* the newest frame that had one */
     uint64_t gap_first, first, last;
     size_t frames;
     uint64_t bytes;
@@ -37,6 +40,9 @@ static void got_frame(struct asker *a, const struct relay_record *rec)
     assert_int_equal(rec->wire_ms, f->wire_ms);
     assert_int_equal(rec->dts_us, f->dts_us);
     assert_int_equal(rec->cts_us, f->cts_us);
+    assert_true(f->cut == NULL || (a->cut.seq == f->seq && same_cut(&a->cut.cut, f->cut)));
+    a->cut_seq = a->cut.seq == rec->seq ? rec->seq : a->cut_seq;
+    a->cut.seq = 0;
     frame_unref(&f);
     if (a->frames++ == 0)
         a->first = rec->seq;
@@ -71,6 +77,9 @@ static void got_record(struct asker *a, const struct relay_record *rec)
     case RELAY_END:
         assert_int_equal(relay_end_decode(rec->payload, &a->end), 0);
         a->has_end = true;
+        break;
+    case RELAY_CUT:
+        assert_int_equal(relay_cut_take(&a->cut, rec), 0);
         break;
     case RELAY_GAP:
         assert_int_equal(relay_gap_decode(rec->payload, &a->gap_first), 0);
@@ -194,6 +203,9 @@ static void a_flow_begins_at_the_newest_key_frame(void **state)
     assert_int_equal(s->tail_seq, 25);
     assert_int_equal(s->segment_ms, 2000);
     assert_int_equal(s->window_segments, 6);
+    assert_int_equal(s->base_msn, 500);
+    assert_int_equal(s->frame_rate_milli, 25000);
+    assert_int_equal(s->peak_bps, 1200);
     assert_int_equal(s->date_base_us, 1700000000000000);
     assert_int_equal(s->track_count, 1);
     assert_int_equal(s->tracks[0].codec, 0x61766331);
@@ -253,7 +265,8 @@ static void a_whole_run_begins_where_it_is_held(void **state)
     struct world *w = *state;
     w->f.config.stream.window_ms = 1000;
     node_publish(&w->origin, 100);
-    node_frames(&w->origin, 45); /* the first 20 have left the window */
+    feed_set_plan(w->origin.feed, &(struct cut_plan){0}); /* HLS needs nothing of it */
+    node_frames(&w->origin, 45);                          /* the first 20 have left the window */
     uint64_t oldest = run_key_from(log_newest(w->origin.feed->log), 0)->seq;
     assert_true(oldest > 2 && oldest < 42);
     get(w, "?from=100.1");
@@ -280,6 +293,28 @@ static void the_past_is_a_finite_answer(void **state)
     assert_int_equal(w->a.first, 12);
     assert_int_equal(w->a.frames, 10);
     assert_int_equal(w->a.state.in_force_count, 1);
+}
+
+/* It may begin where a viewer could not. */
+static void a_part_is_a_finite_answer(void **state)
+{
+    struct world *w = *state;
+    node_publish(&w->origin, 100);
+    node_frames(&w->origin, 15);
+    struct frame *f = test_frame(16, 100);
+    struct cut cut = *run_frame(log_newest(w->origin.feed->log), 12)->cut;
+    cut.part = 1;
+    cut.start_us = f->dts_us;
+    cut.track_count = 0;
+    frame_set_cut(f, &cut);
+    feed_append(w->origin.feed, f);
+    get(w, "?epoch=100&from=16&to=16");
+    TURN_UNTIL(&w->f, w->a.ended);
+    assert_int_equal(w->a.first, 16);
+    assert_int_equal(w->a.frames, 1);
+    assert_int_equal(w->a.cut_seq, 16);
+    assert_int_equal(w->a.state.in_force_count, 1);
+    assert_true(same_cut(&w->a.cut.cut, &cut));
 }
 
 static void what_is_refused(void **state)
@@ -468,10 +503,10 @@ static void every_end_has_its_reason(void **state)
 static void a_replica_says_where_it_comes_from(void **state)
 {
     struct world *w = *state;
-    const struct run_origin like = {.instance = 77, .segment_ms = 4000, .part_ms = 400};
-    struct run_origin *from = run_origin_new(&like, slice_text("o7,o8"));
+    struct run_origin *from = run_origin_new(77, slice_text("o7,o8"));
     node_publish(&w->origin, 100);
     feed_set_origin(w->origin.feed, from);
+    feed_set_plan(w->origin.feed, &(struct cut_plan){.segment_ms = 4000, .part_ms = 400});
     run_origin_unref(&from);
     node_frames(&w->origin, 3);
     get(w, "");
@@ -496,6 +531,8 @@ static void a_probe_names_the_run(void **state)
     assert_non_null(strstr(text, "\"owner\":true"));
     assert_non_null(strstr(text, "\"fed\":false"));
     assert_non_null(strstr(text, "\"path\":\"o1\""));
+    assert_non_null(strstr(text, "\"msn\":500"));
+    assert_non_null(strstr(text, "\"part\":0"));
     feed_end(w->origin.feed, CLOSE_UNPUBLISHED);
     get(w, "?probe=1");
     TURN_UNTIL(&w->f, w->a.ended);
@@ -554,6 +591,7 @@ int main(void)
         T(a_flow_goes_on_from_a_place),
         T(a_whole_run_begins_where_it_is_held),
         T(the_past_is_a_finite_answer),
+        T(a_part_is_a_finite_answer),
         T(what_is_refused),
         T(a_claimed_stream_is_waited_for),
         T(only_the_secret_opens),

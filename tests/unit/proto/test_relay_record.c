@@ -113,7 +113,7 @@ static void record_lengths(void **state)
 
 static void unknown_types_are_marked(void **state)
 {
-    static const uint8_t types[] = {0, 8, 255};
+    static const uint8_t types[] = {0, 9, 255};
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         uint8_t bytes[40] = {0, 0, 0, 36, types[i]};
         struct relay_record rec;
@@ -159,6 +159,8 @@ static struct relay_state full_state(void)
         .previous_last_seq = 34,
         .peak_bps = 5000000,
         .average_bps = 4000000,
+        .base_msn = 1795404442,
+        .frame_rate_milli = 29970,
         .track_count = RELAY_TRACKS_MAX,
         .in_force_count = RELAY_IN_FORCE_MAX,
     };
@@ -192,6 +194,7 @@ static void assert_state(const struct relay_state *a, const struct relay_state *
                 a->previous_last_seq == b->previous_last_seq);
     assert_true(a->has_bandwidth == b->has_bandwidth && a->peak_bps == b->peak_bps &&
                 a->average_bps == b->average_bps);
+    assert_true(a->base_msn == b->base_msn && a->frame_rate_milli == b->frame_rate_milli);
     assert_int_equal(a->track_count, b->track_count);
     for (size_t i = 0; i < a->track_count; i++) {
         const struct relay_state_track *x = &a->tracks[i], *y = &b->tracks[i];
@@ -269,7 +272,7 @@ static void states_of_other_shapes(void **state)
         ROW("empty", "", ERR_PROTOCOL),
         ROW("an unknown field", NEEDED "\xff\xff\0\0\0\3abc", 0),
         ROW("a field of type 0", NEEDED "\0\0\0\0\0\0", 0),
-        ROW("the first unknown number", NEEDED "\0\x0f\0\0\0\1x", 0),
+        ROW("the first unknown number", NEEDED "\0\x11\0\0\0\1x", 0),
         ROW("a longer value", NEEDED "\0\x0c\0\0\0\3\1xy", 0),
         ROW("a shorter value", NEEDED "\0\x0c\0\0\0\0", ERR_PROTOCOL),
         ROW("a short number", NEEDED "\0\5\0\0\0\7\0\0\0\0\0\0\0", ERR_PROTOCOL),
@@ -370,6 +373,36 @@ static void ends_and_gaps(void **state)
     assert_int_equal(relay_accepted_decode(slice_of(room, 7), &epoch), ERR_PROTOCOL);
 }
 
+static void cuts(void **state)
+{
+    struct relay_cut cut = {.msn = 1795404442,
+                            .dsn = 0x1122334455667788,
+                            .part = 9,
+                            .init = 2,
+                            .start_us = -1,
+                            .wall_us = 1795404426681057,
+                            .clock = relay_track(RELAY_AUDIO, 3),
+                            .independent = true,
+                            .track_count = RELAY_TRACKS_MAX};
+    for (uint8_t i = 0; i < RELAY_TRACKS_MAX; i++)
+        cut.tracks[i] = relay_track(RELAY_VIDEO, i);
+    uint8_t room[RELAY_CUT_SIZE_MAX + 1] = {0};
+    struct wr w = wr_init(room, sizeof room);
+    struct relay_cut got;
+    relay_cut_write(&w, &cut);
+    assert_int_equal(wr_len(&w), RELAY_CUT_SIZE_MAX);
+    for (size_t n = 0; n < RELAY_CUT_SIZE_MAX; n++)
+        assert_int_equal(relay_cut_decode(slice_of(room, n), &got), ERR_PROTOCOL);
+    assert_int_equal(relay_cut_decode(slice_of(room, sizeof room), &got),
+                     0); /* of later versions */
+    assert_true(got.msn == cut.msn && got.dsn == cut.dsn && got.part == 9 && got.init == 2);
+    assert_true(got.start_us == -1 && got.wall_us == cut.wall_us && got.clock == cut.clock);
+    assert_true(got.independent && got.track_count == RELAY_TRACKS_MAX);
+    assert_memory_equal(got.tracks, cut.tracks, sizeof cut.tracks);
+    room[RELAY_CUT_FIXED_SIZE - 1] = RELAY_TRACKS_MAX + 1;
+    assert_int_equal(relay_cut_decode(slice_of(room, sizeof room), &got), ERR_TOO_MANY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +416,7 @@ int main(void)
         cmocka_unit_test(states_of_other_shapes),
         cmocka_unit_test(a_state_holds_a_bounded_number_of_things),
         cmocka_unit_test(ends_and_gaps),
+        cmocka_unit_test(cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

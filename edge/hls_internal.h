@@ -20,8 +20,9 @@
 #define HLS_IDLE_MS        10000 /* without a request, or so many targets: */
 #define HLS_IDLE_TARGETS   3
 #define HLS_SWEEP_MS       250
-#define HLS_MATCH_MAX      64 /* bytes of an If-None-Match that is looked at */
-#define HLS_COUNT_SLOTS    4  /* seconds over which players are counted */
+#define HLS_RELEASE_MAX    512 /* requests answered before others get a turn of the loop */
+#define HLS_MATCH_MAX      64  /* bytes of an If-None-Match that is looked at */
+#define HLS_COUNT_SLOTS    4   /* seconds over which players are counted */
 #define HLS_RENDITIONS_MAX (2 * LOG_TRACKS_MAX + 1)
 
 /* A playlist, shared by the answers that send it. */
@@ -99,7 +100,9 @@ struct hls_stream {
     struct worker *worker;
     struct feed_reader reader;
     struct hls_view view;
-    struct list holds;   /* few: a request may be only so far ahead */
+    struct list holds; /* few: a request may be only so far ahead */
+    struct list ready; /* holds of what has come, which are being answered */
+    struct task release;
     struct list waiting; /* requests for a stream that is not there yet */
     struct list texts, inits;
     struct hls_tracks *tracks[HLS_INITS_MAX]; /* newest last */

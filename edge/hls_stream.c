@@ -73,19 +73,45 @@ void hls_stream_wait(struct hls_stream *s, const struct hls_request *req)
     keep(s, req, &s->waiting);
 }
 
-/* Each is answered, or held again for something else. */
-static void answer_all(struct hls_stream *s, struct list *requests)
+/* Not held any more: a copy, for the answer. */
+static struct hls_request take(struct hls_stream *s, struct hls_request *req)
 {
-    struct list all = LIST_INIT(all);
-    struct hls_request *req;
-    list_splice(&all, requests);
-    while ((req = LIST_FIRST(&all, struct hls_request, node)) != NULL) {
-        struct hls_request now = *req;
-        http_exchange_watch(req->exchange, NULL, NULL);
-        METRIC_ADD(s->worker->metrics.hls_held, -1);
-        request_free(req);
+    struct hls_request now = *req;
+    http_exchange_watch(req->exchange, NULL, NULL);
+    METRIC_ADD(s->worker->metrics.hls_held, -1);
+    request_free(req);
+    return now;
+}
+
+/* Answers at most `max` of the list, or holds them again for something else; how many. */
+static size_t answer_some(struct hls_stream *s, struct list *requests, size_t max)
+{
+    struct list some = LIST_INIT(some);
+    size_t n = 0;
+    for (; n < max && !list_empty(requests); n++) {
+        struct list *node = requests->next;
+        list_remove(node);
+        list_append(&some, node);
+    }
+    while (!list_empty(&some)) {
+        struct hls_request now = take(s, LIST_FIRST(&some, struct hls_request, node));
         hls_answer(s, &now);
     }
+    return n;
+}
+
+/* All who wait for one part get the same bytes, one after the other. */
+static void release(void *arg)
+{
+    struct hls_stream *s = OBJ_CAST(struct hls_stream, arg, HLS_STREAM_MAGIC);
+    size_t left = HLS_RELEASE_MAX;
+    struct hls_hold *h;
+    while (left > 0 && (h = LIST_FIRST(&s->ready, struct hls_hold, node)) != NULL) {
+        left -= answer_some(s, &h->requests, left);
+        hold_free_if_empty(h);
+    }
+    if (!list_empty(&s->ready))
+        task_defer(s->worker, &s->release);
 }
 
 static bool is_there(const struct hls_stream *s, const struct hls_hold *h)
@@ -94,21 +120,17 @@ static bool is_there(const struct hls_stream *s, const struct hls_hold *h)
     return s->view.ended || head->msn > h->msn || (head->msn == h->msn && head->parts >= h->parts);
 }
 
-static void release(struct hls_stream *s)
+static void release_what_came(struct hls_stream *s)
 {
-    struct list ready = LIST_INIT(ready);
     struct hls_hold *h, *next;
     LIST_EACH_SAFE (h, next, &s->holds, node) {
         if (!is_there(s, h))
             continue;
         list_remove(&h->node);
-        list_append(&ready, &h->node);
+        list_append(&s->ready, &h->node);
     }
-    answer_all(s, &s->waiting);
-    while ((h = LIST_FIRST(&ready, struct hls_hold, node)) != NULL) {
-        answer_all(s, &h->requests);
-        hold_free_if_empty(h);
-    }
+    answer_some(s, &s->waiting, SIZE_MAX);
+    release(s);
 }
 
 /* Viewers: how much of the last seconds was asked for, which no identity is needed for.  A player
@@ -151,7 +173,7 @@ static void refresh(struct hls_stream *s)
     if (!hls_view_update(s))
         return;
     hls_texts_drop(s);
-    release(s);
+    release_what_came(s);
 }
 
 static void on_frames(struct feed_reader *r)
@@ -180,6 +202,7 @@ static void stream_free(struct hls_stream *s)
     publish_count(s, 0);
     feed_leave(&s->reader);
     timer_fini(&s->sweep);
+    task_cancel(&s->release);
     hls_texts_drop(s);
     hls_objects_drop(s);
     hls_view_fini(&s->view);
@@ -201,10 +224,7 @@ static void answer_late(struct hls_stream *s, struct list *requests, int64_t now
             list_append(requests, &req->node);
             continue;
         }
-        struct hls_request now = *req;
-        http_exchange_watch(req->exchange, NULL, NULL);
-        METRIC_ADD(s->worker->metrics.hls_held, -1);
-        request_free(req);
+        struct hls_request now = take(s, req);
         hls_answer_late(s, &now);
     }
 }
@@ -249,7 +269,7 @@ static void on_sweep(void *arg)
         hold_free_if_empty(h);
     }
     count_step(s);
-    bool is_held = !list_empty(&s->holds) || !list_empty(&s->waiting);
+    bool is_held = !list_empty(&s->holds) || !list_empty(&s->ready) || !list_empty(&s->waiting);
     if (!is_held && now_us - s->used_us > idle_us(s))
         stream_free(s);
     else
@@ -273,6 +293,8 @@ struct hls_stream *hls_stream_get(struct hls *h, struct worker *w, const char *n
     s->count_s = s->opened_us / 1000000;
     list_init(&s->holds);
     list_init(&s->waiting);
+    list_init(&s->ready);
+    task_init(&s->release, release, s);
     list_init(&s->texts);
     list_init(&s->inits);
     timer_init(&s->sweep, w, "hls.sweep", on_sweep, s);
@@ -302,6 +324,7 @@ static void drop_stream(const char *name, void *value, void *arg)
 {
     struct hls_stream *s = OBJ_CAST(struct hls_stream, value, HLS_STREAM_MAGIC);
     struct hls_hold *h, *next;
+    list_splice(&s->holds, &s->ready);
     LIST_EACH_SAFE (h, next, &s->holds, node)
         hold_free_if_empty(h);
     must(list_empty(&s->holds) && list_empty(&s->waiting));

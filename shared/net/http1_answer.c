@@ -3,6 +3,7 @@
  * with it.
  */
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/must.h"
 #include "net/http1_connection.h"
 
@@ -93,7 +94,7 @@ static void respond_content(struct http_exchange *base, int status,
     struct http1_connection *c = x->c;
     const struct framing f = {.close = c->close_after, .old = x->old, .body_len = content->len};
     struct http_content body = *content;
-    uint8_t room[HTTP_ANSWER_HEAD_MAX];
+    LEFT_AS_IT_IS uint8_t room[HTTP_ANSWER_HEAD_MAX];
     struct wr w = wr_init(room, sizeof room);
     must(c->state == HTTP_HANDLING);
     write_head(&w, c, status, headers, count, &f);

@@ -3,6 +3,7 @@
  * socket, as it takes them.
  */
 #include "base/err.h"
+#include "base/mem.h"
 #include "net/http1_connection.h"
 
 #define CONTENT_IOV 256 /* entries of one write */
@@ -42,7 +43,7 @@ static void advance(struct http_content *content, size_t n)
 int http1_content_begin(struct http1_connection *c, struct slice head,
                         const struct http_content *content)
 {
-    struct iovec iov[CONTENT_IOV];
+    LEFT_AS_IT_IS struct iovec iov[CONTENT_IOV];
     size_t len;
     c->content = *content;
     iov[0] = (struct iovec){(void *)(uintptr_t)head.p, head.len};
@@ -64,7 +65,7 @@ int http1_content_begin(struct http1_connection *c, struct slice head,
 
 bool http1_content_send(struct http1_connection *c)
 {
-    struct iovec iov[CONTENT_IOV];
+    LEFT_AS_IT_IS struct iovec iov[CONTENT_IOV];
     while (c->content.len > 0) {
         size_t len;
         int n = gather(&c->content, iov, CONTENT_IOV, &len);

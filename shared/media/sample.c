@@ -1,11 +1,12 @@
 #include "media/sample.h"
 
+#include "base/mem.h"
 #include "base/must.h"
 
 static bool read_body(const struct frame *f, struct flv_packet *out)
 {
     must(f->kind != FRAME_DATA);
-    struct flv_packet packets[FLV_PACKETS_MAX];
+    LEFT_AS_IT_IS struct flv_packet packets[FLV_PACKETS_MAX];
     uint8_t type = f->kind == FRAME_VIDEO ? FLV_TAG_VIDEO : FLV_TAG_AUDIO;
     /* A frame holds one track; an empty body of video holds nothing. */
     if (flv_packets(type, frame_payload(f), packets) != 1)

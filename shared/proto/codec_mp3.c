@@ -49,8 +49,9 @@ static bool read_header(struct slice frame, struct mp3 *m)
 static void open_descriptor(struct wr *w, uint8_t tag, size_t size)
 {
     wr_u8(w, tag);
-    wr_u24(w, 0x808080); /* three more bytes of size follow, empty ones */
-    wr_u8(w, (unsigned)size);
+    for (int shift = 21; shift > 0; shift -= 7)
+        wr_u8(w, 0x80U | (unsigned)(size >> shift));
+    wr_u8(w, size & 0x7f);
 }
 
 void codec_esds(uint32_t object_type, struct slice dsi, struct wr *w)

@@ -161,6 +161,13 @@ static void hold_playlist(struct hls_stream *s, struct hls_request *req)
         hls_stream_hold(s, req, d->msn, d->part + 1);
 }
 
+/* Another node owns the run: it may be ahead of us. */
+static bool may_lag(const struct hls_stream *s)
+{
+    const struct run *r = log_newest(s->reader.feed->log);
+    return r != NULL && r->origin != NULL;
+}
+
 static void answer_or_hold_playlist(struct hls_stream *s, struct hls_request *req)
 {
     enum hls_verdict verdict =
@@ -173,7 +180,10 @@ static void answer_or_hold_playlist(struct hls_stream *s, struct hls_request *re
         hold_playlist(s, req);
         break;
     case HLS_TOO_FAR:
-        refuse(req->exchange, 400, "too_far", "the segment or part is too far ahead");
+        if (may_lag(s))
+            hls_stream_wait(s, req);
+        else
+            refuse(req->exchange, 400, "too_far", "the segment or part is too far ahead");
         break;
     }
 }
@@ -226,6 +236,8 @@ static void answer_or_hold_unit(struct hls_stream *s, struct hls_request *req)
     struct hls_unit *u = hls_view_has(s, o->rendition) ? hls_unit_get(s, o) : NULL;
     if (u != NULL)
         answer_unit(s, req, u);
+    else if (o->epoch > s->view.epoch && may_lag(s) && !s->view.ended)
+        hls_stream_wait(s, req);
     else if (!may_come(s, o))
         refuse_unknown(req->exchange);
     else if (o->kind == HLS_SEGMENT)

@@ -184,7 +184,9 @@ static size_t first_with_parts(const struct m3u8_media *m)
     size_t i = m->segment_count;
     if (m->part_target_us == 0 || m->ended)
         return i;
-    size_t least = i > M3U8_PART_SEGMENTS ? i - M3U8_PART_SEGMENTS : 0;
+    size_t written = i > 0 && !m->segments[i - 1].complete ? 1 : 0;
+    size_t listed = M3U8_PART_SEGMENTS - 1 + written;
+    size_t least = i > listed ? i - listed : 0;
     while (i > least && (left_us -= segment_us(&m->segments[i - 1])) >= 0)
         i--;
     return i;

@@ -12,7 +12,7 @@
  */
 #define M3U8_BYTES_MAX      (1024 * 1024) /* of a playlist */
 #define M3U8_PART_TARGETS   3 /* target durations from the end within which parts are listed … */
-#define M3U8_PART_SEGMENTS  3 /* … of so many segments at most; players that lag take segments */
+#define M3U8_PART_SEGMENTS  3 /* … of so many segments at most, with the one being written */
 #define M3U8_WINDOW_TARGETS 3 /* target durations that a live playlist has at least */
 #define M3U8_SKIP_TARGETS   6 /* target durations that the skip boundary is from the end */
 #define M3U8_HOLD_PARTS     3 /* part targets that players stay behind the end */

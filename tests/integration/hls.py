@@ -1,0 +1,55 @@
+"""An HLS player with low latency that keeps what it got, and what playlists and nodes have to agree on."""
+import re
+import subprocess
+
+import node as node_module
+from waiting import scaled
+
+NPM = node_module.ROOT / "tests" / "npm"
+HINT = re.compile(r'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="(\w+-\d+-(\d+)\.(\d+)\.m4s)"')
+
+
+def get(node, path, headers=None):
+    status, _, body = node.request(path, port="http", headers=headers)
+    return status, body
+
+
+def text_of(node, path):
+    status, body = get(node, path)
+    assert status == 200, f"{path}: {status} {body[:200]}"
+    return body.decode()
+
+
+def hint_of(playlist):
+    """(name, msn, part) of the coming part."""
+    found = HINT.search(playlist)
+    assert found, playlist
+    return found[1], int(found[2]), int(found[3])
+
+
+def follow(node, name, parts, rendition="main"):
+    """Asks for the playlist of each of the next parts; all playlists."""
+    base = f"/{name}/{rendition}.m3u8"
+    got = [text_of(node, base)]
+    for _ in range(parts):
+        _, msn, part = hint_of(got[-1])
+        got.append(text_of(node, f"{base}?_HLS_msn={msn}&_HLS_part={part}"))
+    return got
+
+
+def objects(playlist):
+    """Names of all that it lists."""
+    return sorted(set(re.findall(r'^(?!#)(\S+\.m4s)$|#EXT-X-(?:PART|MAP):.*?URI="([^"]+)"', playlist, re.M)))
+
+
+def names(playlist):
+    return [segment or uri for segment, uri in objects(playlist)]
+
+
+def assert_valid(playlists, folder):
+    files = []
+    for i, text in enumerate(playlists):
+        files.append(folder / f"{i}.m3u8")
+        files[-1].write_text(text)
+    done = subprocess.run(["node", NPM / "check_playlist.js", *files], capture_output=True, timeout=scaled(30))
+    assert done.returncode == 0, done.stderr.decode()

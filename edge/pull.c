@@ -130,6 +130,12 @@ static void take_numbers(struct pull *p, const struct upstream *u)
     feed_set_plan(p->feed, &u->run.plan);
 }
 
+static void lose_place(struct pull *p, const struct upstream *u, uint64_t seq)
+{
+    feed_restart(p->feed, seq, u->run.inforce);
+    p->wants_past = p->past_wanted;
+}
+
 /* Makes the feed's newest run the link's, with room for `seq` or a later one next. */
 static int begin_run(struct pull *p, const struct upstream *u, uint64_t seq)
 {
@@ -148,7 +154,7 @@ static int begin_run(struct pull *p, const struct upstream *u, uint64_t seq)
     if (!same)
         open_run(p, u, seq);
     else if (seq > run->next)
-        feed_restart(p->feed, seq, u->run.inforce);
+        lose_place(p, u, seq);
     if (same)
         take_numbers(p, u);
     tell_lost(p, u);

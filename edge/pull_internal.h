@@ -29,8 +29,9 @@ struct pull {
     enum pull_coming coming_is;
     struct past *past;
     struct relay_call *want;
-    int64_t want_us; /* clock_us of the last wish that was sent */
-    bool wants_past;
+    int64_t want_us;  /* clock_us of the last wish that was sent */
+    bool wants_past;  /* and has not asked yet */
+    bool past_wanted; /* by a reader, once */
     struct timer idle, hold;
     struct timer doubt; /* when it rings and the parent is still behind, the owner is asked */
     struct task end;

@@ -33,6 +33,7 @@ static void past_free(struct past *p)
         frame_unref(&p->block.frames[i]);
     free(p->block.frames);
     inforce_unref(&p->block.inforce);
+    run_origin_unref(&p->block.origin);
     OBJ_POISON(p);
     free(p);
 }
@@ -54,6 +55,14 @@ static void on_end(enum close_reason why, void *owner)
     past_free(p);
 }
 
+static int take_run(struct past_block *b, const struct relay_state *s)
+{
+    b->origin = run_origin_new(s->instance, s->path);
+    b->plan = relay_plan_of(s);
+    b->wall_us = s->has_date_base ? s->date_base_us : 0;
+    return relay_inforce_new(s, &b->inforce);
+}
+
 static int take_state(struct past *p, struct slice payload)
 {
     struct relay_state *s = xcalloc(1, sizeof *s);
@@ -61,7 +70,7 @@ static int take_state(struct past *p, struct slice payload)
     if (err == 0 && s->epoch != p->block.epoch)
         err = ERR_RANGE;
     if (err == 0 && !p->has_state)
-        err = relay_inforce_new(s, &p->block.inforce);
+        err = take_run(&p->block, s);
     p->has_state = true;
     free(s);
     return err;

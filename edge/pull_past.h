@@ -3,6 +3,7 @@
 
 #include "cluster/cluster.h"
 #include "media/inforce.h"
+#include "media/log.h"
 #include "net/relay_call.h"
 
 /*
@@ -14,8 +15,12 @@ struct past;
 struct past_block {
     uint64_t epoch;
     struct inforce *inforce; /* at the first frame */
-    struct frame **frames;   /* contiguous up to the seq asked for */
-    size_t count;            /* 0: nothing is held there, or it did not come */
+    /* Of the run, as the sender has it. */
+    struct run_origin *origin;
+    struct cut_plan plan;
+    int64_t wall_us;
+    struct frame **frames; /* contiguous up to the seq asked for */
+    size_t count;          /* 0: nothing is held there, or it did not come */
 };
 
 /* The last call; past has been freed.  The references go over to the callee by clearing `count`

@@ -7,10 +7,77 @@
 #include "base/obj.h"
 #include "core/clock.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #define PULL_WANT_EVERY_US 500000 /* between two requests for a key frame */
 #define PULL_WANT_MS       2000   /* how long one may take */
+
+static void ask(struct pull *p, uint64_t epoch, uint64_t to, past_done *done)
+{
+    const struct past_options o = {
+        .client = p->client,
+        .node = p->current->peer.node,
+        .address = p->current->peer.address,
+        .name = p->feed->name,
+        .epoch = epoch,
+        .to = to,
+        .bytes_max = p->feed->log->limits.window_bytes,
+    };
+    p->past = past_start(p->worker, &o, done, p);
+}
+
+/* The oldest run here of those that playlists list: what it goes on from is missing. */
+static const struct run *oldest_listed(const struct log *l, const struct run *newest)
+{
+    const struct run *r = newest, *before;
+    while ((before = log_previous(l, r)) != NULL)
+        r = before;
+    return r;
+}
+
+static bool needs_older(const struct log *l, const struct run *newest, const struct run *r)
+{
+    const struct log_part *head = run_newest_part(newest), *first = run_first_part(r);
+    return r->plan.previous_epoch != 0 && l->run_count < LOG_RUNS_MAX &&
+           log_find(l, r->plan.previous_epoch) == NULL && head != NULL && first != NULL &&
+           run_oldest_listed_msn(newest, head->cut.msn) < first->cut.msn;
+}
+
+static void ask_older(struct pull *p);
+
+static void on_older(struct past_block *block, void *arg)
+{
+    struct pull *p = OBJ_CAST(struct pull, arg, PULL_MAGIC);
+    p->past = NULL;
+    if (block->count == 0)
+        return;
+    const struct log_older older = {.epoch = block->epoch,
+                                    .wall_us = block->wall_us,
+                                    .plan = block->plan,
+                                    .origin = block->origin,
+                                    .inforce = block->inforce,
+                                    .frames = block->frames,
+                                    .count = block->count};
+    block->count = 0;
+    int err = feed_adopt(p->feed, &older);
+    log_info(&p->log, "pull.older stream=%s epoch=%" PRIu64 " frames=%zu error=\"%s\"",
+             p->feed->name, older.epoch, older.count, err_text(err));
+    /* What went again at once is too old to be listed. */
+    if (err == 0 && log_find(p->feed->log, older.epoch) != NULL)
+        ask_older(p);
+}
+
+static void ask_older(struct pull *p)
+{
+    const struct log *l = p->feed->log;
+    const struct run *newest = log_newest(l);
+    if (p->ended || newest == NULL || !p->current->up)
+        return;
+    const struct run *r = oldest_listed(l, newest);
+    if (needs_older(l, newest, r))
+        ask(p, r->plan.previous_epoch, r->plan.previous_last_seq, on_older);
+}
 
 static void on_past(struct past_block *block, void *arg)
 {
@@ -24,25 +91,23 @@ static void on_past(struct past_block *block, void *arg)
     int err = feed_prepend(p->feed, block->inforce, block->frames, count);
     log_info(&p->log, "pull.past stream=%s frames=%zu error=\"%s\"", p->feed->name, count,
              err_text(err));
+    if (err == 0)
+        ask_older(p);
 }
 
 void pull_ask_past(struct pull *p)
 {
     const struct run *run = log_newest(p->feed->log);
     if (!p->wants_past || p->past != NULL || p->current == NULL || !p->current->up || run == NULL ||
-        run->first == 1 || run->first == run->next || run->epoch != p->current->run.epoch)
+        run->first == run->next || run->epoch != p->current->run.epoch)
+        return;
+    if (run->first > 1)
+        ask(p, run->epoch, run->first - 1, on_past);
+    else if (run_newest_part(run) != NULL)
+        ask_older(p);
+    else
         return;
     p->wants_past = false;
-    const struct past_options o = {
-        .client = p->client,
-        .node = p->current->peer.node,
-        .address = p->current->peer.address,
-        .name = p->feed->name,
-        .epoch = run->epoch,
-        .to = run->first - 1,
-        .bytes_max = p->feed->log->limits.window_bytes,
-    };
-    p->past = past_start(p->worker, &o, on_past, p);
 }
 
 static void on_want_end(enum close_reason why, void *owner)
@@ -79,6 +144,6 @@ void pull_want_past(struct feed_source *s)
     struct pull *p = container_of(s, struct pull, source);
     if (p->ended)
         return;
-    p->wants_past = true;
+    p->wants_past = p->past_wanted = true;
     pull_ask_past(p);
 }

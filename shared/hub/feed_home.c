@@ -97,6 +97,19 @@ int feed_prepend(struct feed *f, struct inforce *inforce, struct frame **frames,
     return err;
 }
 
+int feed_adopt(struct feed *f, const struct log_older *older)
+{
+    must(f->is_home);
+    feed_send_batch(f);
+    int err = log_adopt(f->log, older);
+    const struct run *r = err < 0 ? NULL : log_find(f->log, older->epoch);
+    if (r != NULL)
+        bridges_send_older(f, r);
+    f->frames_pending = true;
+    feed_notify(f);
+    return err;
+}
+
 void feed_set_origin(struct feed *f, struct run_origin *origin)
 {
     struct run *r = log_newest(f->log);

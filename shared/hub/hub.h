@@ -154,6 +154,8 @@ void feed_open_run(struct feed *f, uint64_t epoch, uint64_t first_seq, int64_t w
 void feed_append(struct feed *f, struct frame *frame);
 /* Older frames in front of the newest run (log_prepend), here and on all replicas. */
 int feed_prepend(struct feed *f, struct inforce *inforce, struct frame **frames, size_t count);
+/* A run before the newest (log_adopt), here and on all replicas. */
+int feed_adopt(struct feed *f, const struct log_older *older);
 /* The source is gone but may come back. */
 void feed_lost(struct feed *f);
 /* It is back with the same run (an edge's link that healed). */

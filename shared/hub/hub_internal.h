@@ -56,6 +56,7 @@ void bridges_send_run(struct feed *home);
 void bridges_send_frames(struct feed *home, struct frame **frames, size_t count);
 void bridges_send_past(struct feed *home, struct inforce *inforce, struct frame **frames,
                        size_t count);
+void bridges_send_older(struct feed *home, const struct run *run);
 void bridges_send_state(struct feed *home);
 void bridges_drop(struct feed *home);
 void bridges_send_restart(struct feed *home);

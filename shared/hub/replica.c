@@ -177,6 +177,22 @@ static void handle_past(struct feed *f, struct replica_message *r)
     feed_notify(f);
 }
 
+static void handle_older(struct feed *f, struct replica_message *r)
+{
+    const struct log_older older = {.epoch = r->epoch,
+                                    .wall_us = r->wall_us,
+                                    .plan = r->plan,
+                                    .origin = r->origin,
+                                    .inforce = r->inforce,
+                                    .frames = r->frames,
+                                    .count = r->count};
+    r->count = 0;
+    /* One that was attached meanwhile has it. */
+    log_adopt(f->log, &older);
+    f->frames_pending = true;
+    feed_notify(f);
+}
+
 static void handle_state(struct feed *f, struct replica_message *r)
 {
     struct run *run = log_newest(f->log);
@@ -355,6 +371,20 @@ void bridges_send_past(struct feed *home, struct inforce *inforce, struct frame 
         r->count = count;
         for (size_t i = 0; i < count; i++)
             r->frames[i] = frame_ref(frames[i]);
+        send_to(b, r);
+    }
+}
+
+void bridges_send_older(struct feed *home, const struct run *run)
+{
+    struct bridge *b;
+    const struct log_key *key = run_key_from(run, 0);
+    uint64_t first = key != NULL ? key->seq : run->first;
+    LIST_EACH (b, &home->bridges, node) {
+        struct replica_message *r = message_about(home, run, run->next - first, handle_older);
+        r->inforce = inforce_ref(key != NULL ? key->inforce : NULL);
+        for (uint64_t seq = first; seq < run->next; seq++)
+            r->frames[r->count++] = frame_ref(run_frame(run, seq));
         send_to(b, r);
     }
 }

@@ -128,6 +128,17 @@ void log_end_run(struct log *l, struct run *r)
     l->change++;
 }
 
+static struct run *run_new(uint64_t epoch, uint64_t first_seq, struct inforce *inforce)
+{
+    struct run *r = xcalloc(1, sizeof *r);
+    r->epoch = epoch;
+    r->first = r->next = first_seq;
+    r->inforce = inforce_ref(inforce);
+    r->ring = xcalloc(RING_ROOM_MIN, sizeof(struct frame *));
+    r->ring_mask = RING_ROOM_MIN - 1;
+    return r;
+}
+
 struct run *log_open_run(struct log *l, uint64_t epoch, uint64_t first_seq, struct inforce *inforce)
 {
     struct run *before = log_newest(l);
@@ -138,12 +149,7 @@ struct run *log_open_run(struct log *l, uint64_t epoch, uint64_t first_seq, stru
         struct run *oldest = log_oldest(l);
         run_free(l, &oldest);
     }
-    struct run *r = xcalloc(1, sizeof *r);
-    r->epoch = epoch;
-    r->first = r->next = first_seq;
-    r->inforce = inforce_ref(inforce);
-    r->ring = xcalloc(RING_ROOM_MIN, sizeof(struct frame *));
-    r->ring_mask = RING_ROOM_MIN - 1;
+    struct run *r = run_new(epoch, first_seq, inforce);
     list_append(&l->runs, &r->node);
     l->run_count++;
     l->change++;
@@ -271,10 +277,8 @@ static void trim(struct log *l)
     log_parts_trim(newest);
 }
 
-void log_append(struct log *l, struct frame *f)
+static void append_to(struct log *l, struct run *r, struct frame *f)
 {
-    struct run *r = log_newest(l);
-    must(r != NULL && !r->ended && f->seq == r->next);
     ring_grow(r);
     r->ring[f->seq & r->ring_mask] = f;
     r->next++;
@@ -289,8 +293,58 @@ void log_append(struct log *l, struct frame *f)
         key_insert(r, r->key_count, f, r->inforce);
     log_parts_append(r, f, r->inforce);
     r->inforce = log_inforce_after(r->inforce, f);
+}
+
+void log_append(struct log *l, struct frame *f)
+{
+    struct run *r = log_newest(l);
+    must(r != NULL && !r->ended && f->seq == r->next);
+    append_to(l, r, f);
     trim(l);
     l->change++;
+}
+
+static int adopt_check(const struct log *l, const struct log_older *o)
+{
+    size_t bytes = l->bytes;
+    const struct run *newest = log_newest(l);
+    if (newest == NULL || newest->epoch <= o->epoch || log_find(l, o->epoch) != NULL)
+        return ERR_RANGE;
+    if (l->run_count == LOG_RUNS_MAX)
+        return ERR_TOO_MANY;
+    for (size_t i = 0; i < o->count; i++) {
+        if (o->frames[i]->seq != o->frames[0]->seq + i)
+            return ERR_RANGE;
+        bytes += sizeof *o->frames[i] + o->frames[i]->size;
+    }
+    return bytes > l->limits.window_bytes || o->count > LOG_FRAMES_MAX ? ERR_TOO_LARGE : 0;
+}
+
+int log_adopt(struct log *l, const struct log_older *o)
+{
+    must(o->count > 0);
+    int err = adopt_check(l, o);
+    for (size_t i = 0; err < 0 && i < o->count; i++)
+        frame_unref(&o->frames[i]);
+    if (err < 0)
+        return err;
+    struct run *r = run_new(o->epoch, o->frames[0]->seq, o->inforce), *after;
+    r->wall_us = o->wall_us;
+    r->plan = o->plan;
+    r->origin = run_origin_ref(o->origin);
+    r->shift_set = r->ended = true;
+    LIST_EACH (after, &l->runs, node)
+        if (after->epoch > r->epoch)
+            break;
+    list_append(&after->node, &r->node); /* in a ring, that is before it */
+    l->run_count++;
+    for (size_t i = 0; i < o->count; i++) {
+        append_to(l, r, o->frames[i]);
+        o->frames[i] = NULL;
+    }
+    trim(l);
+    l->change++;
+    return 0;
 }
 
 void log_restart(struct log *l, uint64_t next_seq, struct inforce *inforce)

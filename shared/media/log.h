@@ -134,6 +134,24 @@ void log_append(struct log *l, struct frame *f);
 int log_prepend(struct log *l, struct run *r, struct inforce *inforce, struct frame **frames,
                 size_t count);
 
+/* A run that is over, from its frames[0] up to its last frame. */
+struct log_older {
+    uint64_t epoch;
+    int64_t wall_us;
+    struct cut_plan plan;
+    struct run_origin *origin;
+    struct inforce *inforce; /* at frames[0] */
+    struct frame **frames;
+    size_t count; /* at least 1 */
+};
+/*
+ * Puts it among the runs before the newest.  Takes over the frames' references (also on error);
+ * origin and inforce are referenced once more.  It goes like any ended run, maybe at once.  0,
+ * ERR_RANGE (the log has that run, or no newer one; frames are not contiguous), ERR_TOO_LARGE (over
+ * the window's bytes), ERR_TOO_MANY (runs).
+ */
+int log_adopt(struct log *l, const struct log_older *older);
+
 /*
  * A replica lost its place: drops all frames of the newest run, which goes on at next_seq (not
  * before run->next) with `inforce` (may be NULL; referenced once more) in force.  Cursors in it

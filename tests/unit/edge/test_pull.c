@@ -300,6 +300,41 @@ static void the_past_comes_when_it_is_needed(void **state)
     TURN_UNTIL(&w->f, last_of(w->feed) == 26);
 }
 
+/* Runs that playlists go on from come as well, as far back as they are listed. */
+static void runs_before_come_with_the_past(void **state)
+{
+    struct world *w = *state;
+    node_publish(&w->a, 90);
+    node_frames(&w->a, 25);
+    for (uint64_t epoch = 100; epoch <= 110; epoch += 10) {
+        struct cut_plan plan = log_newest(w->a.feed->log)->plan;
+        uint64_t last = log_newest(w->a.feed->log)->next - 1;
+        uint64_t msn = run_newest_part(log_newest(w->a.feed->log))->cut.msn;
+        node_publish(&w->a, epoch);
+        plan.previous_epoch = epoch - 10;
+        plan.previous_last_seq = last;
+        feed_set_plan(w->a.feed, &plan);
+        for (uint64_t seq = 1; seq <= 25; seq++) {
+            struct frame *f = test_frame(seq, 100);
+            if (f->cut != NULL)
+                f->cut->msn = ++msn;
+            feed_append(w->a.feed, f);
+        }
+    }
+    join(w, 1, true);
+    pull_from(w, &w->a, 110);
+    TURN_UNTIL(&w->f, w->feed->log->run_count == 3);
+    const struct log *l = w->feed->log;
+    const struct run *r = log_newest(l), *older = log_previous(l, r);
+    assert_int_equal(older->epoch, 100);
+    assert_int_equal(older->part_count, 3);
+    assert_int_equal(older->wall_us, r->wall_us);
+    assert_true(older->ended);
+    assert_int_equal(log_previous(l, older)->epoch, 90);
+    assert_int_equal(older->origin->instance, r->origin->instance);
+    TURN_UNTIL(&w->f, log_newest(w->feed->log)->first == 1);
+}
+
 static void the_past_comes_for_who_was_first(void **state)
 {
     struct world *w = *state;
@@ -714,6 +749,7 @@ int main(void)
         T(a_lost_publisher_is_told_on),
         T(an_owner_that_stays_away_ends_it),
         T(the_past_comes_when_it_is_needed),
+        T(runs_before_come_with_the_past),
         T(the_past_comes_for_who_was_first),
         T(nobody_feeds_himself),
         T(a_lower_run_is_refused),

@@ -1,5 +1,6 @@
 #include "test.h"
 
+#include "base/err.h"
 #include "media/show.h"
 
 #include <stdlib.h>
@@ -195,6 +196,50 @@ static void a_run_goes_on_from_one_that_is_whole(void **state)
     show_close(&s);
 }
 
+static void an_older_run_is_adopted(void **state)
+{
+    struct show s;
+    show_open(&s, 2000, 200);
+    play(&s, 0, 3000);
+    struct log *l = log_new(&s.log->limits);
+    struct frame *frames[8];
+    struct log_older o = {
+        .epoch = SHOW_EPOCH, .wall_us = 5, .plan = s.run->plan, .frames = frames, .count = 8};
+    static const struct {
+        uint64_t newest, second; /* epochs of the log */
+        uint64_t hole;           /* before this index */
+        size_t window_bytes;
+        int want;
+    } cases[] = {
+        {0, 0, 8, 1 << 20, ERR_RANGE},
+        {SHOW_EPOCH, 0, 8, 1 << 20, ERR_RANGE},
+        {SHOW_EPOCH - 1, 0, 8, 1 << 20, ERR_RANGE},
+        {SHOW_EPOCH + 1, 0, 5, 1 << 20, ERR_RANGE},
+        {SHOW_EPOCH + 1, 0, 8, 1000, ERR_TOO_LARGE},
+        {SHOW_EPOCH + 1, SHOW_EPOCH, 8, 1 << 20, ERR_RANGE},
+        {SHOW_EPOCH + 1, SHOW_EPOCH - 1, 8, 1 << 20, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        log_clear(l);
+        l->limits.window_bytes = cases[i].window_bytes;
+        if (cases[i].second != 0)
+            log_open_run(l, cases[i].second, 1, NULL);
+        if (cases[i].newest != 0)
+            log_open_run(l, cases[i].newest, 1, NULL);
+        for (uint64_t k = 0; k < 8; k++)
+            frames[k] = frame_ref(run_frame(s.run, 3 + k + (k >= cases[i].hole ? 1 : 0)));
+        assert_int_equal(log_adopt(l, &o), cases[i].want);
+    }
+    const struct run *r = log_find(l, SHOW_EPOCH);
+    assert_int_equal(log_newest(l)->epoch, SHOW_EPOCH + 1);
+    assert_ptr_equal(log_before(l, log_newest(l)), r);
+    assert_int_equal(log_before(l, r)->epoch, SHOW_EPOCH - 1);
+    assert_true(r->ended && r->wall_us == 5 && r->first == 3 && r->next == 11);
+    assert_int_equal(run_first_part(r)->cut.msn, SHOW_MSN);
+    log_free(&l);
+    show_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +252,7 @@ int main(void)
         cmocka_unit_test(after_a_hole_nothing_is_known),
         cmocka_unit_test(numbers_that_do_not_rise_are_left_out),
         cmocka_unit_test(a_run_goes_on_from_one_that_is_whole),
+        cmocka_unit_test(an_older_run_is_adopted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

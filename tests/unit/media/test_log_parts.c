@@ -121,7 +121,7 @@ static void frames_stay_as_long_as_segments_are_long(void **state)
 static void the_past_completes_the_index(void **state)
 {
     struct show s;
-    show_open(&s, 2000, 200);
+    show_open(&s, 2000, 300); /* key frames within parts */
     play(&s, 0, 7300);
     for (size_t k = 0; k < s.run->key_count; k++) {
         const struct log_key *key = &s.run->keys[k];

@@ -450,6 +450,33 @@ static void a_pause_does_not_pass_the_target(void **state)
     show_close(&s);
 }
 
+static void one_pause_says_nothing_of_the_next_frame(void **state)
+{
+    struct show s;
+    show_open(&s, 2000, 200);
+    show_onmetadata(&s, &(struct show_metadata){.video = true});
+    show_config(&s, FRAME_VIDEO, 0, 0, SHOW_AVC);
+    for (int64_t n = 0; n < 100; n++)
+        show_video(&s, n * 40 + (n > 20 ? 500 : 0), n == 0, 0);
+    const struct log_part *p = run_part_from_seq(s.run, 25);
+    assert_int_equal(run_part_extent(s.run, p).duration_us, 200000);
+    show_close(&s);
+}
+
+/* Four pictures in ten seconds. */
+static void slow_pictures_do_not_pass_the_target(void **state)
+{
+    struct show s;
+    show_open(&s, 2000, 200);
+    show_onmetadata(&s, &(struct show_metadata){.video = true});
+    show_config(&s, FRAME_VIDEO, 0, 0, SHOW_AVC);
+    for (int64_t n = 0; n < 20; n++)
+        show_video(&s, n * 2500, n == 0, 0);
+    check_order(s.run);
+    check_segments(&s);
+    show_close(&s);
+}
+
 /* --- what is declared --- */
 
 static void rates_of_the_metadata_are_declared(void **state)
@@ -508,6 +535,8 @@ int main(void)
         cmocka_unit_test(a_step_of_the_clock_opens_a_segment),
         cmocka_unit_test(sound_goes_on_without_the_picture),
         cmocka_unit_test(a_pause_does_not_pass_the_target),
+        cmocka_unit_test(one_pause_says_nothing_of_the_next_frame),
+        cmocka_unit_test(slow_pictures_do_not_pass_the_target),
         cmocka_unit_test(rates_of_the_metadata_are_declared),
         cmocka_unit_test(else_the_first_segment_is_measured),
         cmocka_unit_test(numbers_jump_beyond_what_is_known),

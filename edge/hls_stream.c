@@ -88,13 +88,13 @@ static size_t answer_some(struct hls_stream *s, struct list *requests, size_t ma
 {
     struct list some = LIST_INIT(some);
     size_t n = 0;
-    for (; n < max && !list_empty(requests); n++) {
-        struct list *node = requests->next;
-        list_remove(node);
-        list_append(&some, node);
+    struct hls_request *req;
+    for (; n < max && (req = LIST_FIRST(requests, struct hls_request, node)) != NULL; n++) {
+        list_remove(&req->node);
+        list_append(&some, &req->node);
     }
-    while (!list_empty(&some)) {
-        struct hls_request now = take(s, LIST_FIRST(&some, struct hls_request, node));
+    while ((req = LIST_FIRST(&some, struct hls_request, node)) != NULL) {
+        struct hls_request now = take(s, req);
         hls_answer(s, &now);
     }
     return n;

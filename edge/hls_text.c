@@ -204,7 +204,8 @@ static struct hls_text *compress_text(struct slice in)
 static struct hls_text *plain_text(struct slice in)
 {
     struct hls_text *t = text_new(in.len);
-    memcpy(t->data, in.p, in.len);
+    if (in.len > 0)
+        memcpy(t->data, in.p, in.len);
     t->len = in.len;
     return t;
 }

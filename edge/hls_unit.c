@@ -143,10 +143,11 @@ static int add_part(struct builder *b, const struct log_part *part, struct buf *
 
 static void place_heads(struct hls_unit *u, struct buf *heads)
 {
-    size_t at = 0, len = buf_len(heads);
-    u->heads = xmalloc(len > 0 ? len : 1);
-    if (len > 0)
-        memcpy(u->heads, buf_slice(heads).p, len);
+    struct slice all = buf_slice(heads);
+    size_t at = 0;
+    u->heads = xmalloc(all.len + 1);
+    if (all.p != NULL)
+        memcpy(u->heads, all.p, all.len);
     for (int i = 0; i < u->iov_count; i++) {
         if (u->iov[i].iov_base != NULL)
             continue;

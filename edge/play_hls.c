@@ -323,7 +323,7 @@ void hls_answer_late(struct hls_stream *s, struct hls_request *req)
 /* One range; several, and what is none, count as no range. */
 static void read_range(struct slice value, struct hls_request *out)
 {
-    struct slice last_text, rest = value;
+    struct slice last_text, rest;
     bool has_dash;
     uint64_t first, last = UINT64_MAX;
     if (!slice_starts(value, "bytes="))

@@ -204,7 +204,7 @@ static struct hls_text *compress_text(struct slice in)
 static struct hls_text *plain_text(struct slice in)
 {
     struct hls_text *t = text_new(in.len);
-    if (in.len > 0)
+    if (in.p != NULL)
         memcpy(t->data, in.p, in.len);
     t->len = in.len;
     return t;

@@ -45,12 +45,14 @@ struct hls_tracks *hls_tracks_new(const struct run *r, const struct log_part *fi
     t->epoch = r->epoch;
     t->init = c->init;
     t->inforce = inforce_ref(first->inforce);
+    bool complete = run_segment_extent(r, first).complete, may_tell = false;
     for (uint32_t i = 0; i < c->track_count; i++) {
         t->tracks[t->count].number = c->tracks[i];
-        if (read_track(&t->tracks[t->count], r, first) == 0)
-            t->count++;
+        int err = read_track(&t->tracks[t->count], r, first);
+        t->count += err == 0;
+        may_tell = may_tell || (err == ERR_NOT_FOUND && !complete);
     }
-    if (t->count == 0)
+    if (t->count == 0 || may_tell)
         hls_tracks_free(&t);
     return t;
 }

@@ -24,7 +24,7 @@ struct hls_tracks {
 };
 
 /* Of the segment that begins with `first`.  NULL when no track of it can be carried, or its frames
- * do not say how. */
+ * do not say how yet. */
 struct hls_tracks *hls_tracks_new(const struct run *r, const struct log_part *first);
 void hls_tracks_free(struct hls_tracks **tp);
 

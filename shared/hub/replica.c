@@ -23,6 +23,7 @@ struct home_message {
 /* To a replica. */
 struct replica_message {
     struct message m;
+    struct replica_message *then; /* handled with this one: no reader looks in between */
     struct feed *to;
     void (*handle)(struct feed *f, struct replica_message *r);
     enum feed_state state;
@@ -60,9 +61,10 @@ static void post_home(struct feed *replica, void (*handle)(struct feed *, struct
     worker_post(h->stream->home, &h->m);
 }
 
-static void run_replica_message(struct message *m)
+static void handle_and_free(struct replica_message **rp)
 {
-    struct replica_message *r = container_of(m, struct replica_message, m);
+    struct replica_message *r = *rp;
+    *rp = r->then;
     OBJ_CHECK(r->to, FEED_MAGIC);
     r->handle(r->to, r);
     for (size_t i = 0; i < r->count; i++)
@@ -70,6 +72,13 @@ static void run_replica_message(struct message *m)
     inforce_unref(&r->inforce);
     run_origin_unref(&r->origin);
     free(r);
+}
+
+static void run_replica_message(struct message *m)
+{
+    struct replica_message *r = container_of(m, struct replica_message, m);
+    while (r != NULL)
+        handle_and_free(&r);
 }
 
 /* About a run of the home's log, which may be NULL. */
@@ -224,13 +233,13 @@ static void handle_reset(struct feed *f, struct replica_message *r)
     feed_notify(f);
 }
 
-static void send_run(struct feed *home, const struct bridge *b, const struct run *run,
-                     uint64_t first_seq, struct inforce *inforce)
+static struct replica_message *run_message(const struct feed *home, const struct run *run,
+                                           uint64_t first_seq, struct inforce *inforce)
 {
     struct replica_message *r = message_about(home, run, 0, handle_run);
     r->first_seq = first_seq;
     r->inforce = inforce_ref(inforce);
-    send_to(b, r);
+    return r;
 }
 
 static void send_frames(struct feed *home, const struct bridge *b, struct frame **frames,
@@ -243,28 +252,46 @@ static void send_frames(struct feed *home, const struct bridge *b, struct frame 
     send_to(b, r);
 }
 
+/* What a replica begins with, as one message. */
+struct snapshot {
+    const struct bridge *to;
+    struct replica_message *first, *last;
+};
+
+static void snapshot_add(struct snapshot *s, struct replica_message *r)
+{
+    r->to = s->to->replica;
+    if (s->last != NULL)
+        s->last->then = r;
+    else
+        s->first = r;
+    s->last = r;
+}
+
 /* From the run's oldest joinable frame on; all of it while it has none but is whole. */
-static void send_whole_run(struct feed *home, const struct bridge *b, const struct run *run)
+static void snapshot_add_run(struct snapshot *s, const struct feed *home, const struct run *run)
 {
     const struct log_key *key = run_key_from(run, 0);
     uint64_t first = key != NULL ? key->seq : run->first == 1 ? 1 : run->next;
     struct inforce *inforce = key != NULL ? key->inforce : first == 1 ? NULL : run->inforce;
-    send_run(home, b, run, first, inforce);
+    snapshot_add(s, run_message(home, run, first, inforce));
     struct replica_message *r = message_about(home, run, run->next - first, handle_frames);
     for (uint64_t seq = first; seq < run->next; seq++)
         r->frames[r->count++] = frame_ref(run_frame(run, seq));
-    send_to(b, r);
+    snapshot_add(s, r);
 }
 
 static void send_snapshot(struct feed *home, const struct bridge *b)
 {
+    struct snapshot s = {.to = b};
     /* Known first, or readers would begin with what is over. */
     if (home->state == FEED_ENDED)
-        send_to(b, message_new(home, 0, handle_state));
+        snapshot_add(&s, message_new(home, 0, handle_state));
     struct run *run;
     LIST_EACH (run, &home->log->runs, node)
-        send_whole_run(home, b, run);
-    send_to(b, message_new(home, 0, handle_state));
+        snapshot_add_run(&s, home, run);
+    snapshot_add(&s, message_new(home, 0, handle_state));
+    worker_post(b->worker, &s.first->m);
 }
 
 static void handle_attach(struct feed *home, struct home_message *h)
@@ -351,7 +378,7 @@ void bridges_send_run(struct feed *home)
     struct run *run = log_newest(home->log);
     struct bridge *b;
     LIST_EACH (b, &home->bridges, node)
-        send_run(home, b, run, run->first, run->inforce);
+        send_to(b, run_message(home, run, run->first, run->inforce));
 }
 
 void bridges_send_frames(struct feed *home, struct frame **frames, size_t count)

@@ -92,6 +92,15 @@ static void content(struct http_exchange *x, const struct http_request *req, voi
     http_respond_content(x, 200, NULL, 0, &c);
 }
 
+static void content_forged(struct http_exchange *x, const struct http_request *req, void *arg)
+{
+    struct site *s = arg;
+    const struct http_header header = {"X-Word", slice_text("a\r\nX-Evil: 1")};
+    s->pieces[0] = (struct iovec){s->bytes, 9};
+    const struct http_content c = {s->pieces, 1, 0, 9, on_release, s};
+    http_respond_content(x, 200, &header, 1, &c);
+}
+
 static void not_modified(struct http_exchange *x, const struct http_request *req, void *arg)
 {
     http_respond(x, 304, NULL, 0, slice_text("never sent"));
@@ -121,6 +130,7 @@ static const struct http_route routes[] = {
     ROUTE("GET", "/big", big),
     ROUTE("GET", "/huge", huge),
     ROUTE("GET", "/content", content),
+    ROUTE("GET", "/content_forged", content_forged),
     ROUTE("GET", "/304", not_modified),
     ROUTE("GET", "/json", json),
 };
@@ -562,6 +572,16 @@ static void content_nobody_takes(void **state)
     dial(s);
 }
 
+static void content_whose_head_cannot_be_written(void **state)
+{
+    struct site *s = *state;
+    send_text(s->fd, "GET /content_forged HTTP/1.1\r\nHost: h\r\n\r\n");
+    READ_UNTIL(&s->f, &s->in, s->fd, s->in.eof);
+    assert_int_equal(inbox_count(&s->in, "HTTP/1.1 500"), 1);
+    assert_int_equal(inbox_count(&s->in, "Evil"), 0);
+    assert_int_equal(s->released, 1);
+}
+
 /* Takes chunked coding away in place: the body's length, with *done for its end. */
 static size_t dechunk(char *body, size_t len, bool *done)
 {
@@ -775,6 +795,7 @@ int main(void)
         SITE_TEST(a_large_answer_to_a_slow_reader),
         SITE_TEST(content_to_a_slow_reader),
         SITE_TEST(content_nobody_takes),
+        SITE_TEST(content_whose_head_cannot_be_written),
         SITE_TEST(a_stream_to_a_slow_reader),
         SITE_TEST(a_stream_notices_that_its_peer_left),
         SITE_TEST(a_late_stream_notices_that_its_peer_left),

@@ -93,7 +93,7 @@ const struct option config_options[] = {
 
     OPT_NUMBER(OPTION_MS, "hls.segment_ms", hls.segment_ms, "2000", 1000, 60 * SECOND_MS, 0,
                "length of a segment; the owner's setting counts for the whole cluster"),
-    OPT_NUMBER(OPTION_MS, "hls.part_ms", hls.part_ms, "200", 50, 5 * SECOND_MS, OPTION_UNUSED,
+    OPT_NUMBER(OPTION_MS, "hls.part_ms", hls.part_ms, "200", 50, 5 * SECOND_MS, 0,
                "length of a part (low latency)"),
     OPT_NUMBER(
         OPTION_INT, "hls.window_segments", hls.window_segments, "6", 3, 1000, 0,

@@ -463,9 +463,9 @@ def test_later_settings_win(start, tmp_path):
 
 def test_what_is_not_built_is_told(start):
     """It is accepted, and said."""
-    node = start("node", {"hls.part_ms": 100})
+    node = start("node", {"webrtc.listen": "127.0.0.1:0"})
     node.expect(r"config\.unused")
-    assert node.log.find(r"warn .* config\.unused setting=hls.part_ms")
+    assert node.log.find(r"warn .* config\.unused setting=webrtc.listen")
     assert node.get_json("/api/v1/node")["state"] == "up"
 
 

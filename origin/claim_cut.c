@@ -63,11 +63,15 @@ static void go_on_from(const struct claim *cl, const struct run *before, struct 
 static void jump(const struct claim *cl, const struct run *before, struct cut_plan *plan,
                  struct segmenter_options *o)
 {
-    uint64_t known = cl->next.msn > 0 ? (uint64_t)cl->next.msn : 0;
+    uint64_t msn = cl->next.msn > 0 ? (uint64_t)cl->next.msn : 0;
+    uint64_t dsn = cl->next.dsn > 0 ? (uint64_t)cl->next.dsn : 0;
     const struct log_part *last = before != NULL ? run_newest_part(before) : NULL;
-    if (last != NULL && last->cut.msn > known)
-        known = last->cut.msn;
-    o->msn = o->dsn = plan->base_msn = cut_jump(cl->epoch, known);
+    if (last != NULL && last->cut.msn > msn)
+        msn = last->cut.msn;
+    if (last != NULL && last->cut.dsn > dsn)
+        dsn = last->cut.dsn;
+    o->msn = plan->base_msn = cut_jump(cl->epoch, msn);
+    o->dsn = cut_jump_dsn(cl->epoch, dsn);
 }
 
 void claim_cut_begin(struct claim *cl, int64_t wall_us, struct cut_plan *plan)

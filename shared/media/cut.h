@@ -46,7 +46,13 @@ struct cut_plan {
 bool cut_plan_equal(const struct cut_plan *a, const struct cut_plan *b);
 
 /* Where numbering begins when it cannot go on exactly: beyond what any owner may have used since,
- * as segments last at least a second.  last_msn: the highest known, or 0.  Of msn and dsn. */
+ * as segments last at least a second.  last_msn: the highest known, or 0. */
 uint64_t cut_jump(uint64_t epoch_us, uint64_t last_msn);
+
+/* The same of discontinuities, which are rare: it counts spans of CUT_DSN_SPAN_S since 2026. Small,
+ * because players keep arrays of which it is the index: hls.js walks through all of one at each
+ * playlist. */
+#define CUT_DSN_SPAN_S 600
+uint64_t cut_jump_dsn(uint64_t epoch_us, uint64_t last_dsn);
 
 #endif

@@ -518,6 +518,10 @@ static void numbers_jump_beyond_what_is_known(void **state)
     assert_int_equal(cut_jump(1795404426681057, 0), 1795404426 + 16);
     assert_int_equal(cut_jump(1795404426681057, 1795404400), 1795404426 + 16);
     assert_int_equal(cut_jump(1795404426681057, 1800000000), 1800000000 + 16);
+    assert_int_equal(cut_jump_dsn(1700000000000000, 0), 16);
+    assert_int_equal(cut_jump_dsn(1795404426681057, 0), (1795404426 - 1767225600) / 600 + 16);
+    assert_int_equal(cut_jump_dsn(1795404426681057, 46900), (1795404426 - 1767225600) / 600 + 16);
+    assert_int_equal(cut_jump_dsn(1795404426681057, 50000), 50000 + 16);
 }
 
 int main(void)

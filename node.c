@@ -205,6 +205,7 @@ static int node_build(struct node *n)
         .hub = n->hub, .identity = &n->identity, .guard = n->guard, .links = n->links});
     n->yield = (struct yield){n->ingest, n->relay, &n->client};
     ingest_set_asker(n->ingest, yield_ask, &n->yield);
+    ingest_set_client(n->ingest, &n->client);
     n->carried = (struct carried_server){n->ingest, n->relay};
     if (!role_ingests(c->node.role))
         ingest_carry(n->ingest, &n->client);

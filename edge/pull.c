@@ -117,6 +117,7 @@ static void open_run(struct pull *p, const struct upstream *u, uint64_t seq)
     feed_open_run(p->feed, u->run.epoch, seq, u->run.wall_us, u->run.inforce);
     feed_set_origin(p->feed, u->run.origin);
     feed_set_plan(p->feed, &u->run.plan);
+    feed_set_last(p->feed, u->run.last_seq);
     tell_run(p, u);
     log_info(&p->log, "pull.run stream=%s node=%s epoch=%" PRIu64 " seq=%" PRIu64, p->feed->name,
              u->peer.node, u->run.epoch, seq);
@@ -128,6 +129,7 @@ static void take_numbers(struct pull *p, const struct upstream *u)
     if (!run_origin_equal(run->origin, u->run.origin))
         feed_set_origin(p->feed, u->run.origin);
     feed_set_plan(p->feed, &u->run.plan);
+    feed_set_last(p->feed, u->run.last_seq);
 }
 
 static void lose_place(struct pull *p, const struct upstream *u, uint64_t seq)

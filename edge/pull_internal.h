@@ -2,7 +2,7 @@
 #define SLUICE_EDGE_PULL_INTERNAL_H
 
 #include "edge/pull.h"
-#include "edge/pull_past.h"
+#include "relay/past.h"
 
 /* pull.c: links, runs and ends; pull_tier.c: whom to ask; pull_wish.c: what readers ask for besides
  * the live flow. */

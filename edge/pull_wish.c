@@ -52,13 +52,7 @@ static void on_older(struct past_block *block, void *arg)
     p->past = NULL;
     if (block->count == 0)
         return;
-    const struct log_older older = {.epoch = block->epoch,
-                                    .wall_us = block->wall_us,
-                                    .plan = block->plan,
-                                    .origin = block->origin,
-                                    .inforce = block->inforce,
-                                    .frames = block->frames,
-                                    .count = block->count};
+    const struct log_older older = past_block_older(block);
     block->count = 0;
     int err = feed_adopt(p->feed, &older);
     log_info(&p->log, "pull.older stream=%s epoch=%" PRIu64 " frames=%zu error=\"%s\"",

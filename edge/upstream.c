@@ -91,6 +91,7 @@ static void take_numbers(struct upstream *u, const struct relay_state *s)
     struct run_origin *origin = run_origin_new(s->instance, s->path);
     u->run.plan = relay_plan_of(s);
     u->run.lost = s->lost;
+    u->run.last_seq = s->last_seq;
     u->run.wall_us = s->has_date_base ? s->date_base_us : 0;
     if (run_origin_equal(origin, u->run.origin)) {
         run_origin_unref(&origin);

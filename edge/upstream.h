@@ -55,6 +55,7 @@ struct upstream_run {
     uint64_t epoch; /* 0: nothing yet */
     int64_t wall_us;
     bool lost;
+    uint64_t last_seq;       /* of its last frame; 0: more may come */
     struct inforce *inforce; /* at the first frame that follows */
     struct run_origin *origin;
     struct cut_plan plan;

@@ -50,6 +50,7 @@ struct claim *claim_new(struct claims *t, const char *name)
     list_init(&cl->waiting);
     timer_init(&cl->watch, t->worker, "claim.watch", on_watch, cl);
     timer_init(&cl->retry, t->worker, "claim.retry", on_retry, cl);
+    claim_previous_init(cl);
     map_put(t->by_name, name, cl);
     return cl;
 }
@@ -62,6 +63,7 @@ void claim_free(struct claim **clp)
     claim_drop_kept(cl);
     map_take(cl->table->by_name, cl->name);
     segmenter_fini(&cl->segmenter);
+    claim_previous_fini(cl);
     timer_fini(&cl->watch);
     timer_fini(&cl->retry);
     feed_detach_source(&cl->source);
@@ -124,6 +126,15 @@ static void end_owner(struct claim *cl, enum close_reason why)
     c->tell(c, &(struct contender_news){.event = CONTENDER_ENDED, .why = why});
 }
 
+/* Nothing is appended to our run any more: who has all of it may say so. */
+static void finish_run(struct claim *cl)
+{
+    const struct run *run = log_newest(cl->feed->log);
+    claim_previous_give_up(cl);
+    if (run != NULL && run->origin == NULL && run->next > 1)
+        feed_set_last(cl->feed, run->next - 1);
+}
+
 /* Readers have seen something of the stream, so they need to be told of its end. */
 static bool is_shown(const struct claim *cl)
 {
@@ -137,6 +148,7 @@ void claim_end(struct claim *cl, const struct claim_end *end)
     claim_drop_kept(cl);
     end_owner(cl, end->why);
     timer_stop(&cl->watch);
+    finish_run(cl);
     set_state(cl, CLAIM_NONE);
     cl->epoch = 0;
     if (!end->over)
@@ -158,6 +170,7 @@ static void lose(struct claim *cl)
         claim_end(cl, &(struct claim_end){CLOSE_SOURCE_LOST, "lost", false});
         return;
     }
+    finish_run(cl);
     set_state(cl, CLAIM_LOST);
     cluster_set_lost(t->cluster, cl->name, cl->epoch, true);
     feed_lost(cl->feed);
@@ -197,6 +210,7 @@ void claim_take(struct claim *cl, struct contender *c, uint64_t epoch)
         return;
     claim_drop_kept(cl);
     end_owner(cl, CLOSE_NAME_TAKEN);
+    finish_run(cl);
     cl->epoch = epoch;
     if (c == NULL) {
         lose(cl);
@@ -225,12 +239,11 @@ static void note_media(struct claim *cl)
 
 static void open_run(struct claim *cl)
 {
-    struct cut_plan plan;
     int64_t wall_us = clock_wall_us();
-    claim_cut_begin(cl, wall_us, &plan);
+    claim_cut_begin(cl, wall_us);
     feed_open_run(cl->feed, cl->epoch, 1, wall_us, NULL);
-    feed_set_plan(cl->feed, &plan);
     cl->tracks = 0;
+    claim_cut_decide(cl);
 }
 
 void claim_append(struct claim *cl, struct frame **frames, size_t count)

@@ -34,7 +34,8 @@
 #define CLAIM_RETRY_MS       250   /* between two looks at whether it is still taken */
 #define CLAIM_FIRST_MEDIA_MS 10000 /* from the grant to the first media */
 #define CLAIM_SILENT_MS      1000  /* who sent no media for this long may be displaced by anybody */
-#define CLAIM_WAITING_MAX    16    /* publishers waiting for one name; more are refused at once */
+#define CLAIM_PREVIOUS_MS    500 /* after which the numbers jump, when the owner before is silent */
+#define CLAIM_WAITING_MAX    16  /* publishers waiting for one name; more are refused at once */
 
 enum claim_state {
     CLAIM_NONE, /* not ours: nobody's, or another node's */
@@ -85,10 +86,11 @@ struct claims {
     struct cluster *cluster;
     ingest_asker *ask; /* may be NULL */
     void *ask_arg;
-    struct map *by_name;    /* struct claim */
-    struct list contenders; /* from claims_enter() to contender_leave() */
-    struct list drains;     /* struct claims_drained, waiting */
-    struct timer grace;     /* of a drain: publishers that are still there are ended */
+    const struct relay_client *client; /* NULL: no other node is asked */
+    struct map *by_name;               /* struct claim */
+    struct list contenders;            /* from claims_enter() to contender_leave() */
+    struct list drains;                /* struct claims_drained, waiting */
+    struct timer grace;                /* of a drain: publishers that are still there are ended */
     struct worker_gap_watch gap;
     bool draining;
     bool checking; /* we stood still: the cluster is asked whether the claims are still ours */

@@ -173,6 +173,8 @@ static void on_granted(struct claim *cl, const struct cluster_claimed *a)
     cl->asking = NULL;
     cl->next = (struct claim_next){a->next_msn, a->next_dsn, a->next_epoch};
     claim_take(cl, c, a->epoch);
+    if (cl->state == CLAIM_OPEN && cl->epoch == a->epoch)
+        claim_previous_ask(cl, &a->previous);
     claim_settle(cl);
 }
 

@@ -1,6 +1,7 @@
 /*
- * The numbers of a claim's runs: a run goes on from the one before, when that is here and nothing
- * came between; else it jumps beyond whatever may have been used.  On the home worker.
+ * The numbers of a claim's runs: a run goes on from the one before, when all of that is here and
+ * nothing came between; else it jumps beyond whatever may have been used.  The run may be open for
+ * a while before that is known: its cuts count from its first segment.  On the home worker.
  */
 #include "origin/claim_internal.h"
 
@@ -14,22 +15,31 @@ static struct cut_plan settings_of(const struct claim *cl)
                              .window_segments = (uint32_t)c->hls.window_segments};
 }
 
-/* The newest run with segments: one that ended before its first left no trace. */
-static const struct run *last_cut(const struct log *l)
+const struct run *claim_cut_last(const struct claim *cl)
 {
+    const struct log *l = cl->feed->log;
     const struct run *r = log_newest(l);
-    while (r != NULL && r->origin == NULL && run_newest_part(r) == NULL)
+    while (r != NULL &&
+           (r->epoch >= cl->epoch || (r->origin == NULL && run_newest_part(r) == NULL)))
         r = log_before(l, r);
     return r;
 }
 
-/* The run before was ours, and what it was cut to is what playlists may go on with. */
+/* Nobody had the stream between that run and ours. */
+static bool is_last(const struct claim *cl, const struct run *before)
+{
+    const struct claim_previous *p = &cl->previous;
+    if (p->owner.found)
+        return before->epoch == p->epoch;
+    return before->origin == NULL &&
+           (cl->next.msn == CLUSTER_NEXT_NONE || cl->next.epoch <= cl->last_epoch);
+}
+
+/* What it was cut to is what playlists may go on with. */
 static bool is_clean(const struct claim *cl, const struct run *before, const struct cut_plan *plan)
 {
-    if (before == NULL || before->origin != NULL)
-        return false;
-    const struct run *newest = log_newest(cl->feed->log);
-    if (cl->next.msn != CLUSTER_NEXT_NONE && cl->next.epoch > newest->epoch)
+    if (before == NULL || !run_is_whole(before) || run_newest_part(before) == NULL ||
+        !is_last(cl, before))
         return false;
     return before->plan.segment_ms == plan->segment_ms && before->plan.part_ms == plan->part_ms;
 }
@@ -49,19 +59,17 @@ static uint64_t oldest_msn(const struct log *l, const struct run *run)
     return msn;
 }
 
-static void go_on_from(const struct claim *cl, const struct run *before, struct cut_plan *plan,
-                       struct segmenter_options *o)
+static void go_on_from(const struct claim *cl, const struct run *before, struct cut_plan *plan)
 {
     const struct cut *last = &run_newest_part(before)->cut;
-    o->msn = last->msn + 1;
-    o->dsn = last->dsn + 1;
+    plan->first_msn = last->msn + 1;
+    plan->first_dsn = last->dsn + 1;
     plan->previous_epoch = before->epoch;
     plan->previous_last_seq = before->next - 1;
     plan->base_msn = oldest_msn(cl->feed->log, before);
 }
 
-static void jump(const struct claim *cl, const struct run *before, struct cut_plan *plan,
-                 struct segmenter_options *o)
+static void jump(const struct claim *cl, const struct run *before, struct cut_plan *plan)
 {
     uint64_t msn = cl->next.msn > 0 ? (uint64_t)cl->next.msn : 0;
     uint64_t dsn = cl->next.dsn > 0 ? (uint64_t)cl->next.dsn : 0;
@@ -70,25 +78,19 @@ static void jump(const struct claim *cl, const struct run *before, struct cut_pl
         msn = last->cut.msn;
     if (last != NULL && last->cut.dsn > dsn)
         dsn = last->cut.dsn;
-    o->msn = plan->base_msn = cut_jump(cl->epoch, msn);
-    o->dsn = cut_jump_dsn(cl->epoch, dsn);
+    plan->first_msn = plan->base_msn = cut_jump(cl->epoch, msn);
+    plan->first_dsn = cut_jump_dsn(cl->epoch, dsn);
 }
 
-void claim_cut_begin(struct claim *cl, int64_t wall_us, struct cut_plan *plan)
+void claim_cut_begin(struct claim *cl, int64_t wall_us)
 {
-    const struct run *before = last_cut(cl->feed->log);
-    *plan = settings_of(cl);
-    struct segmenter_options o = {
-        .segment_ms = plan->segment_ms, .part_ms = plan->part_ms, .wall_us = wall_us};
-    if (is_clean(cl, before, plan))
-        go_on_from(cl, before, plan, &o);
-    else
-        jump(cl, before, plan, &o);
+    const struct cut_plan plan = settings_of(cl);
+    const struct segmenter_options o = {
+        .segment_ms = plan.segment_ms, .part_ms = plan.part_ms, .wall_us = wall_us};
+    const struct run *newest = log_newest(cl->feed->log);
+    cl->last_epoch = newest != NULL ? newest->epoch : 0;
     segmenter_fini(&cl->segmenter);
     segmenter_init(&cl->segmenter, &o);
-    log_info(&cl->log,
-             "claim.numbers stream=%s epoch=%" PRIu64 " msn=%" PRIu64 " previous=%" PRIu64,
-             cl->name, cl->epoch, o.msn, plan->previous_epoch);
 }
 
 void claim_cut_take(struct claim *cl, struct frame *f)
@@ -98,21 +100,47 @@ void claim_cut_take(struct claim *cl, struct frame *f)
 
 static void tell_cluster(const struct claim *cl)
 {
+    const struct cut_plan *plan = &log_newest(cl->feed->log)->plan;
+    if (plan->segment_ms == 0)
+        return;
     cluster_set_next(cl->table->cluster, cl->name, cl->epoch,
-                     (int64_t)segmenter_next_msn(&cl->segmenter),
-                     (int64_t)segmenter_next_dsn(&cl->segmenter), (int)cl->tracks);
+                     (int64_t)(plan->first_msn + segmenter_next_msn(&cl->segmenter)),
+                     (int64_t)(plan->first_dsn + segmenter_next_dsn(&cl->segmenter)),
+                     (int)cl->tracks);
 }
 
 static void declare(struct claim *cl, const struct run *run)
 {
     const struct segmenter_declared *d = &cl->segmenter.declared;
-    if (!d->known || run->plan.peak_bps != 0)
+    if (!d->known || run->plan.peak_bps != 0 || run->plan.segment_ms == 0)
         return;
     struct cut_plan plan = run->plan;
     plan.peak_bps = d->peak_bps;
     plan.average_bps = d->average_bps;
     plan.frame_rate_milli = d->frame_rate_milli;
     feed_set_plan(cl->feed, &plan);
+}
+
+void claim_cut_decide(struct claim *cl)
+{
+    const struct run *run = log_newest(cl->feed->log);
+    if (cl->previous.asking || run == NULL || run->epoch != cl->epoch || run->plan.segment_ms != 0)
+        return;
+    claim_previous_adopt(cl);
+    const struct run *before = claim_cut_last(cl);
+    struct cut_plan plan = settings_of(cl);
+    if (is_clean(cl, before, &plan))
+        go_on_from(cl, before, &plan);
+    else
+        jump(cl, before, &plan);
+    feed_set_plan(cl->feed, &plan);
+    log_info(&cl->log,
+             "claim.numbers stream=%s epoch=%" PRIu64 " msn=%" PRIu64 " previous=%" PRIu64,
+             cl->name, cl->epoch, plan.first_msn, plan.previous_epoch);
+    if (run_newest_part(run) == NULL)
+        return;
+    declare(cl, run);
+    tell_cluster(cl);
 }
 
 void claim_cut_tell(struct claim *cl, const struct frame *f)

@@ -3,11 +3,23 @@
 
 #include "media/segmenter.h"
 #include "origin/claim.h"
+#include "relay/past.h"
 
 /* Between claim.c (the stream and its owner), claim_contest.c (who gets the name) and claims.c (the
  * table). */
 
 #define CLAIM_MAGIC 0x636c6169
+
+/* What the owner before us had: asked for with the grant, used when our run is there. */
+struct claim_previous {
+    struct cluster_owner owner; /* found: another node, which had it */
+    uint64_t epoch;             /* of its last run, when all of that is here */
+    bool asking;
+    struct past *past;
+    struct timer by;
+    struct past_block blocks[LOG_RUNS_MAX - 1]; /* each the run that the one before goes on from */
+    size_t count;
+};
 
 struct claim {
     uint32_t magic;
@@ -21,11 +33,13 @@ struct claim {
     struct contender *owner;    /* OPEN and LIVE */
     bool media_seen;            /* from the owner */
     uint32_t tracks;            /* as the cluster was told */
+    uint64_t last_epoch;        /* of the run before ours in the feed's log, when ours was opened */
     struct segmenter segmenter; /* of the run that is open: LIVE and LOST */
     struct claim_next {
-        int64_t msn, dsn;  /* CLUSTER_NEXT_NONE: not known */
-        uint64_t epoch;    /* of the run that they go on from */
-    } next;                /* as the cluster said with the last grant */
+        int64_t msn, dsn; /* CLUSTER_NEXT_NONE: not known */
+        uint64_t epoch;   /* of the run that they go on from */
+    } next;               /* as the cluster said with the last grant */
+    struct claim_previous previous;
     int64_t last_media_us; /* clock_us of its last media, at first of the grant */
     struct timer watch;    /* OPEN, LIVE: the owner is silent; LOST: it does not come back */
 
@@ -54,12 +68,27 @@ void claims_after_gap(void *claims);
 
 /* claim_cut.c: where the numbers of a new run begin, and what is told of them. */
 
-/* Before the claim's new run is opened: *plan is how it will be cut. */
-void claim_cut_begin(struct claim *cl, int64_t wall_us, struct cut_plan *plan);
+/* The newest run with segments before ours: one that ended before its first left no trace. */
+const struct run *claim_cut_last(const struct claim *cl);
+/* Before the claim's new run is opened. */
+void claim_cut_begin(struct claim *cl, int64_t wall_us);
+/* Afterwards, and once the owner before has answered: where its numbers begin.  Nothing when that
+ * is known, or there is no run. */
+void claim_cut_decide(struct claim *cl);
 /* Before a frame is appended. */
 void claim_cut_take(struct claim *cl, struct frame *f);
 /* Afterwards. */
 void claim_cut_tell(struct claim *cl, const struct frame *f);
+
+/* claim_previous.c */
+void claim_previous_init(struct claim *cl);
+void claim_previous_fini(struct claim *cl);
+/* The name is ours: asks for what the owner before has, if there is anything to ask for. */
+void claim_previous_ask(struct claim *cl, const struct cluster_owner *owner);
+/* No longer: what has not come by now is given up. */
+void claim_previous_give_up(struct claim *cl);
+/* Puts what has come among the feed's runs before the newest. */
+void claim_previous_adopt(struct claim *cl);
 
 /* Appends to the claim's run, which is opened when needed; takes over the references. */
 void claim_append(struct claim *cl, struct frame **frames, size_t count);

@@ -29,6 +29,12 @@ void ingest_set_asker(struct ingest *i, ingest_asker *ask, void *arg)
     }
 }
 
+void ingest_set_client(struct ingest *i, const struct relay_client *client)
+{
+    for (int k = 0; k < i->group->count; k++)
+        i->tables[k].client = client;
+}
+
 void ingest_carry(struct ingest *i, const struct relay_client *client)
 {
     struct workers *g = i->group;

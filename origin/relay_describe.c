@@ -30,6 +30,7 @@ void relay_told_of(const struct feed *f, const struct run *run, struct relay_tol
                                .origin = run->origin,
                                .track_count = run->track_count,
                                .lost = is_lost(f, run),
+                               .last_seq = run->last_seq,
                                .plan = run->plan};
     for (uint32_t i = 0; i < run->track_count; i++)
         out->codecs = out->codecs * 31 + run->tracks[i].codec;
@@ -38,7 +39,8 @@ void relay_told_of(const struct feed *f, const struct run *run, struct relay_tol
 bool relay_told_equal(const struct relay_told *a, const struct relay_told *b)
 {
     return a->epoch == b->epoch && a->origin == b->origin && a->track_count == b->track_count &&
-           a->codecs == b->codecs && a->lost == b->lost && cut_plan_equal(&a->plan, &b->plan);
+           a->codecs == b->codecs && a->lost == b->lost && a->last_seq == b->last_seq &&
+           cut_plan_equal(&a->plan, &b->plan);
 }
 
 struct slice relay_path_of(const struct relay_server *s, const struct run *run,
@@ -60,6 +62,7 @@ static void describe_run(const struct feed *f, const struct run *run, struct rel
     st->head_seq = empty ? 0 : run->first;
     st->tail_seq = empty ? 0 : run->next - 1;
     st->lost = is_lost(f, run);
+    st->last_seq = run->last_seq;
     st->has_date_base = run->wall_us != 0;
     st->date_base_us = run->wall_us;
     relay_plan_put(st, &run->plan);

@@ -238,7 +238,12 @@ static void try_start(struct flow *w, bool final)
     const struct feed *f = w->reader.feed;
     struct relay_place at;
     bool ready = f->state != FEED_EMPTY && log_newest(f->log) != NULL;
-    if (ready && w->q.finite && !relay_place_past(&w->q, f->log, &at))
+    int known = ready && w->q.before != 0 ? relay_place_before(&w->q, f->log) : 1;
+    if (known == 0 && !final)
+        return;
+    if (known <= 0)
+        refuse(w, 404, "not_over", "no run before that one is over here");
+    else if (ready && w->q.finite && !relay_place_past(&w->q, f->log, &at))
         refuse(w, 404, "not_held", "these frames are not held here");
     else if (ready && (w->q.finite || relay_place_live(&w->q, f->log, &at)))
         start_at(w, &at);

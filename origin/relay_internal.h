@@ -22,8 +22,9 @@ struct relay_server {
 struct relay_request {
     char name[NAME_STREAM_MAX + 1];
     char peer[NAME_NODE_MAX + 1];
-    /* Live: the place to go on from, epoch 0 for none.  Finite: frames from..to of the epoch. */
-    uint64_t epoch, from, to;
+    /* Live: the place to go on from, epoch 0 for none.  Finite: frames from..to of the epoch, or of
+     * the run that the one of epoch `before` may go on from, once it is known to be over. */
+    uint64_t epoch, from, to, before;
     bool finite;
 };
 
@@ -47,6 +48,7 @@ struct relay_told {
     const struct run_origin *origin; /* compared only */
     uint32_t track_count, codecs;
     bool lost;
+    uint64_t last_seq;
     struct cut_plan plan;
 };
 void relay_told_of(const struct feed *f, const struct run *run, struct relay_told *out);
@@ -75,6 +77,9 @@ struct relay_place {
     uint64_t seq;
     const struct inforce *inforce; /* may be NULL */
 };
+/* Fills in which frames a request with `before` is for: 1, 0 when its run may still grow, or
+ * ERR_NOT_FOUND. */
+int relay_place_before(struct relay_request *q, const struct log *l);
 /* Of a finite request; false when the frames are not held. */
 bool relay_place_past(const struct relay_request *q, const struct log *l, struct relay_place *at);
 /* Of a live one, in a log that has a run; false when the run asked for has not begun. */

@@ -1,6 +1,8 @@
 /* Where in a log a flow begins. */
 #include "origin/relay_internal.h"
 
+#include "base/err.h"
+
 const struct inforce *relay_newest_inforce(const struct run *run)
 {
     const struct log_key *key = run_newest_key(run);
@@ -38,6 +40,28 @@ static bool begin_at_part(const struct run *run, uint64_t from, struct relay_pla
         return false;
     *at = (struct relay_place){run, p->seq, inforce};
     return true;
+}
+
+/* A run without segments leaves no trace, whoever had it. */
+static const struct run *last_cut(const struct log *l, uint64_t before)
+{
+    const struct run *r = log_newest(l);
+    while (r != NULL && (r->epoch >= before || run_newest_part(r) == NULL))
+        r = log_before(l, r);
+    return r;
+}
+
+int relay_place_before(struct relay_request *q, const struct log *l)
+{
+    const struct run *run = last_cut(l, q->before);
+    if (run == NULL)
+        return ERR_NOT_FOUND;
+    if (!run_is_whole(run))
+        return run->ended ? ERR_NOT_FOUND : 0;
+    q->epoch = run->epoch;
+    q->from = run->first;
+    q->to = run->last_seq;
+    return 1;
 }
 
 bool relay_place_past(const struct relay_request *q, const struct log *l, struct relay_place *at)

@@ -113,6 +113,9 @@ static bool place_of(const struct http_request *req, struct relay_request *q)
 static bool read_place(const struct http_request *req, struct relay_request *q)
 {
     char text[24];
+    q->finite = http_request_query(req, "before", text, sizeof text);
+    if (q->finite)
+        return number_of(req, "before", &q->before) && q->before != 0;
     q->finite = http_request_query(req, "to", text, sizeof text);
     if (!q->finite)
         return place_of(req, q);

@@ -101,6 +101,9 @@ struct cluster_claimed {
     struct cluster_owner owner; /* who has it (BUSY, HOLD) or had it */
     int64_t next_msn, next_dsn; /* where numbering goes on, or CLUSTER_NEXT_NONE */
     uint64_t next_epoch;
+    struct cluster_owner previous; /* granted: who owned the stream before, as far as anybody here
+                                      heard, also when it has let go of it (found then says only
+                                      that it is known) */
 };
 
 /* What the cluster tells the node, on the cluster's worker.  Any of them may be NULL. */

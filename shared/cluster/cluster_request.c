@@ -64,11 +64,25 @@ static bool overtaken(struct cluster_request *r)
     return true;
 }
 
+/* The highest that is known by name. */
+static void fill_previous(struct cluster_request *r)
+{
+    struct known *k = known_get(&r->cluster->known, r->claim.name, clock_us());
+    struct cluster_owner *previous = &r->claimed.previous;
+    *previous = r->claimed.owner;
+    if (k == NULL || k->address == NULL || k->address[0] == '\0' ||
+        (previous->found && known_compare(k, previous->epoch, previous->instance) <= 0))
+        return;
+    known_owner(k, previous);
+    previous->found = true;
+}
+
 static void grant(struct cluster_request *r, int takeovers)
 {
     struct cluster *c = r->cluster;
     if (overtaken(r))
         return;
+    fill_previous(r);
     cluster_hold(c, &r->claim, r->claimed.epoch, takeovers, r->claimed.verdict == CLAIM_GRANTED);
     struct cluster_owner self;
     cluster_self_owner(c, r->claimed.epoch, false, &self);

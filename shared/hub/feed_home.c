@@ -130,9 +130,22 @@ void feed_set_plan(struct feed *f, const struct cut_plan *plan)
     if (cut_plan_equal(&r->plan, plan))
         return;
     feed_send_batch(f);
-    r->plan = *plan;
+    log_set_plan(f->log, r, plan);
     bridges_send_state(f);
     f->state_pending = true;
+    feed_notify(f);
+}
+
+void feed_set_last(struct feed *f, uint64_t last_seq)
+{
+    struct run *r = log_newest(f->log);
+    must(f->is_home && r != NULL);
+    if (r->last_seq == last_seq)
+        return;
+    feed_send_batch(f);
+    log_set_last(f->log, r, last_seq);
+    bridges_send_state(f);
+    f->frames_pending = true;
     feed_notify(f);
 }
 

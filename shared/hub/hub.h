@@ -168,6 +168,9 @@ void feed_end(struct feed *f, enum close_reason why);
 void feed_set_origin(struct feed *f, struct run_origin *origin);
 /* How the newest run is cut, here and on all replicas; readers hear of it by on_state. */
 void feed_set_plan(struct feed *f, const struct cut_plan *plan);
+/* The newest run's last frame is this one, by its owner's word (log_set_last), here and on all
+ * replicas; readers hear of it by on_frames. */
+void feed_set_last(struct feed *f, uint64_t last_seq);
 /* The newest run goes on at a later seq (log_restart), here and on all replicas. */
 void feed_restart(struct feed *f, uint64_t next_seq, struct inforce *inforce);
 /* Forgets all runs, here and on all replicas: the feed is EMPTY. */

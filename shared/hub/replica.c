@@ -29,7 +29,7 @@ struct replica_message {
     enum feed_state state;
     enum close_reason why;
     int64_t ended_us;
-    uint64_t epoch, first_seq;
+    uint64_t epoch, first_seq, last_seq;
     uint64_t oldest_epoch, oldest_seq; /* where the home's log begins; all zero: it is empty */
     int64_t wall_us, shift_ms;
     bool shift_set;
@@ -94,6 +94,7 @@ message_about(const struct feed *home, const struct run *run, size_t frames,
     r->ended_us = home->ended_us;
     if (run != NULL) {
         r->epoch = run->epoch;
+        r->last_seq = run->last_seq;
         r->wall_us = run->wall_us;
         r->shift_ms = run->shift_ms;
         r->shift_set = run->shift_set;
@@ -138,11 +139,19 @@ static bool take_origin(struct run *run, struct replica_message *r)
 }
 
 /* The same. */
-static bool take_plan(struct run *run, const struct replica_message *r)
+static bool take_plan(struct feed *f, struct run *run, const struct replica_message *r)
 {
     if (run == NULL || run->epoch != r->epoch || cut_plan_equal(&run->plan, &r->plan))
         return false;
-    run->plan = r->plan;
+    log_set_plan(f->log, run, &r->plan);
+    return true;
+}
+
+static bool take_last(struct feed *f, struct run *run, const struct replica_message *r)
+{
+    if (run == NULL || run->epoch != r->epoch || run->last_seq == r->last_seq)
+        return false;
+    log_set_last(f->log, run, r->last_seq);
     return true;
 }
 
@@ -152,7 +161,8 @@ static void handle_run(struct feed *f, struct replica_message *r)
     run->wall_us = r->wall_us;
     take_shift(run, r);
     take_origin(run, r);
-    take_plan(run, r);
+    take_plan(f, run, r);
+    take_last(f, run, r);
     f->frames_pending = true;
     feed_notify(f);
 }
@@ -206,7 +216,9 @@ static void handle_state(struct feed *f, struct replica_message *r)
 {
     struct run *run = log_newest(f->log);
     bool told = take_origin(run, r);
-    told = take_plan(run, r) || told;
+    told = take_plan(f, run, r) || told;
+    if (take_last(f, run, r))
+        f->frames_pending = told = true;
     if (told) {
         f->state_pending = true;
         feed_notify(f);

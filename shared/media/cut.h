@@ -13,15 +13,20 @@
  *   cuts         |       |     |       |
  *              7.0      7.1   7.2     8.0              msn.part
  *
+ * The numbers of a cut count from the run's first segment; the plan says what that one is called.
+ * So frames need not wait for an owner that has to ask others first.
+ *
  * A unit is the frames of all tracks from its first one up to the next unit's first one, whatever
  * their dts; it lasts from its start_us to the next one's.
  */
 #define CUT_TRACKS_MAX 16 /* tracks of a segment: what a log may have */
 
+#define CUT_NUMBER_MAX (1ULL << 53) /* of msn and dsn: what a number of ECMAScript holds */
+
 struct cut {
-    uint64_t msn;     /* media sequence number */
+    uint64_t msn;     /* media sequence number; with a frame: less cut_plan.first_msn */
     uint64_t dsn;     /* discontinuity sequence number: a segment with another one than the segment
-                         before it begins with a DISCONTINUITY */
+                         before it begins with a DISCONTINUITY; with a frame: less first_dsn */
     uint32_t part;    /* of the segment, from 0 */
     uint32_t init;    /* number of the init segment in force, from 1 in each run */
     int64_t start_us; /* on the run's line; never less than the one before */
@@ -36,9 +41,12 @@ struct cut {
 /* How a run is cut, and what its owner declares of it: the same everywhere.  By value; without
  * padding, so that cut_plan_equal() may compare bytes. */
 struct cut_plan {
-    uint32_t segment_ms, part_ms, window_segments; /* segment_ms 0: the run is not cut */
+    uint32_t segment_ms, part_ms, window_segments; /* segment_ms 0: the run is not cut, or its
+                                                      numbers are not known yet: nothing of it may
+                                                      be listed */
     uint32_t frame_rate_milli;                     /* frames per 1000 s; 0: not known */
     uint64_t peak_bps, average_bps;                /* 0: not known yet */
+    uint64_t first_msn, first_dsn;                 /* of the run's first segment */
     uint64_t base_msn; /* the oldest msn that playlists of this run may list */
     uint64_t previous_epoch, previous_last_seq; /* the run that this one goes on from without a
                                                    jump, and its last frame; 0: none */

@@ -304,13 +304,36 @@ void log_append(struct log *l, struct frame *f)
     l->change++;
 }
 
+void log_set_plan(struct log *l, struct run *r, const struct cut_plan *plan)
+{
+    log_parts_renumber(r, plan->first_msn - r->plan.first_msn, plan->first_dsn - r->plan.first_dsn);
+    r->plan = *plan;
+    struct run *before = log_find(l, plan->previous_epoch);
+    if (before != NULL && before != r && before->next == plan->previous_last_seq + 1)
+        before->last_seq = plan->previous_last_seq;
+    l->change++;
+}
+
+void log_set_last(struct log *l, struct run *r, uint64_t last_seq)
+{
+    r->last_seq = last_seq;
+    l->change++;
+}
+
+static bool holds(const struct run *r, const struct log_older *o)
+{
+    return r->first <= o->frames[0]->seq && r->next > o->frames[o->count - 1]->seq;
+}
+
 static int adopt_check(const struct log *l, const struct log_older *o)
 {
-    size_t bytes = l->bytes;
+    const struct run *held = log_find(l, o->epoch);
+    size_t bytes = held != NULL ? l->bytes - held->bytes : l->bytes;
     const struct run *newest = log_newest(l);
-    if (newest == NULL || newest->epoch <= o->epoch || log_find(l, o->epoch) != NULL)
+    if (newest == NULL || newest->epoch <= o->epoch ||
+        (held != NULL && (held == newest || holds(held, o))))
         return ERR_RANGE;
-    if (l->run_count == LOG_RUNS_MAX)
+    if (held == NULL && l->run_count == LOG_RUNS_MAX)
         return ERR_TOO_MANY;
     for (size_t i = 0; i < o->count; i++) {
         if (o->frames[i]->seq != o->frames[0]->seq + i)
@@ -329,6 +352,12 @@ int log_adopt(struct log *l, const struct log_older *o)
     if (err < 0)
         return err;
     struct run *r = run_new(o->epoch, o->frames[0]->seq, o->inforce), *after;
+    struct run *held = log_find(l, o->epoch);
+    if (held != NULL) {
+        r->shift_ms = held->shift_ms; /* viewers may be in it */
+        r->opened_us = held->opened_us;
+        run_free(l, &held);
+    }
     r->wall_us = o->wall_us;
     r->plan = o->plan;
     r->origin = run_origin_ref(o->origin);
@@ -342,6 +371,7 @@ int log_adopt(struct log *l, const struct log_older *o)
         append_to(l, r, o->frames[i]);
         o->frames[i] = NULL;
     }
+    r->last_seq = r->next - 1;
     trim(l);
     l->change++;
     return 0;

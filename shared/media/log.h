@@ -76,6 +76,7 @@ struct run {
         shift_ms; /* added by continuous muxers (RTMP, FLV) to wire_ms; the frames keep theirs */
     bool shift_set;
     bool ended;
+    uint64_t last_seq;         /* of the run's last frame, by its owner's word; 0: more may come */
     struct inforce *inforce;   /* at next */
     struct run_origin *origin; /* NULL: a local publisher fills it */
     int64_t newest_dts_us, newest_wire_ms;
@@ -134,7 +135,7 @@ void log_append(struct log *l, struct frame *f);
 int log_prepend(struct log *l, struct run *r, struct inforce *inforce, struct frame **frames,
                 size_t count);
 
-/* A run that is over, from its frames[0] up to its last frame. */
+/* A run that is over, from its frames[0] up to its last frame, as its owner had it. */
 struct log_older {
     uint64_t epoch;
     int64_t wall_us;
@@ -145,10 +146,10 @@ struct log_older {
     size_t count; /* at least 1 */
 };
 /*
- * Puts it among the runs before the newest.  Takes over the frames' references (also on error);
- * origin and inforce are referenced once more.  It goes like any ended run, maybe at once.  0,
- * ERR_RANGE (the log has that run, or no newer one; frames are not contiguous), ERR_TOO_LARGE (over
- * the window's bytes), ERR_TOO_MANY (runs).
+ * Puts it among the runs before the newest, in place of what is held of it.  Takes over the frames'
+ * references (also on error); origin and inforce are referenced once more.  It goes like any ended
+ * run, maybe at once.  0, ERR_RANGE (there is no newer run, or all of it is held; frames are not
+ * contiguous), ERR_TOO_LARGE (over the window's bytes), ERR_TOO_MANY (runs).
  */
 int log_adopt(struct log *l, const struct log_older *older);
 
@@ -161,6 +162,24 @@ void log_restart(struct log *l, uint64_t next_seq, struct inforce *inforce);
 
 /* Drops all runs. */
 void log_clear(struct log *l);
+
+/* How a run is cut: renumbers what is indexed, and what is held of the run before is all of it when
+ * the plan says so. */
+void log_set_plan(struct log *l, struct run *r, const struct cut_plan *plan);
+/* The owner says that this frame (0: none is known) is the run's last one. */
+void log_set_last(struct log *l, struct run *r, uint64_t last_seq);
+
+/* Segments whose frames are kept: each as long as the longest playlist and a window more. */
+static inline uint64_t log_kept_segments(const struct cut_plan *plan)
+{
+    return 2 * (uint64_t)plan->window_segments + 2;
+}
+
+/* All frames up to the run's last one have come. */
+static inline bool run_is_whole(const struct run *r)
+{
+    return r->last_seq != 0 && r->next == r->last_seq + 1;
+}
 
 static inline struct frame *run_frame(const struct run *r, uint64_t seq)
 {
@@ -200,7 +219,8 @@ struct log_extent {
     uint64_t from, to; /* seqs [from, to) */
     int64_t duration_us;
     uint64_t bytes; /* of payload */
-    bool complete;  /* nothing more comes; else duration_us and `to` are what there is by now */
+    bool complete;  /* nothing more comes, by the owner's word; else duration_us and `to` are what
+                       there is by now */
     bool held;      /* all of its frames are here */
 };
 struct log_extent run_part_extent(const struct run *r, const struct log_part *p);

@@ -12,6 +12,8 @@ void log_parts_prepend(struct run *r, struct inforce *inforce, size_t count);
 /* Frames have gone at the front. */
 void log_parts_trim(struct run *r);
 void log_parts_clear(struct run *r);
+/* All numbers by so much more. */
+void log_parts_renumber(struct run *r, uint64_t msn, uint64_t dsn);
 /* How long frames are needed for HLS. */
 int64_t log_parts_window_us(const struct run *r);
 struct inforce *log_inforce_after(struct inforce *held, struct frame *f);

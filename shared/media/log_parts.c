@@ -50,16 +50,21 @@ static int order(const struct cut *c, uint64_t msn, uint32_t part)
 }
 
 /* A peer's numbers may be anything; what does not rise is not indexed. */
-static bool may_follow(const struct log_part *last, const struct cut *c)
+static bool may_follow(const struct run *r, const struct log_part *last, const struct cut *c)
 {
-    return last == NULL ||
-           (order(&last->cut, c->msn, c->part) < 0 && c->start_us >= last->cut.start_us);
+    return c->msn <= CUT_NUMBER_MAX &&
+           (last == NULL || (order(&last->cut, c->msn + r->plan.first_msn, c->part) < 0 &&
+                             c->start_us >= last->cut.start_us));
 }
 
-static struct log_part part_of(const struct frame *f, struct inforce *inforce)
+/* Cuts of frames count from the run's first segment. */
+static void set_part(const struct run *r, struct log_part *p, const struct frame *f,
+                     struct inforce *inforce)
 {
-    return (struct log_part){
-        .cut = *f->cut, .seq = f->seq, .inforce = f->cut->part == 0 ? inforce_ref(inforce) : NULL};
+    *p = (struct log_part){.cut = *f->cut, .seq = f->seq};
+    p->cut.msn += r->plan.first_msn;
+    p->cut.dsn += r->plan.first_dsn;
+    p->inforce = f->cut->part == 0 ? inforce_ref(inforce) : NULL;
 }
 
 static bool has_video(const struct run *r, uint32_t at)
@@ -89,17 +94,22 @@ static void note_length(struct run *r, int64_t end_us)
     }
 }
 
+static void add_cut(struct run *r, const struct frame *f, struct inforce *inforce)
+{
+    if (!may_follow(r, run_newest_part(r), f->cut))
+        return;
+    if (f->cut->part == 0)
+        note_length(r, f->cut->start_us);
+    if (r->part_count == LOG_PARTS_MAX)
+        drop_first_part(r);
+    make_room(r, 1);
+    set_part(r, part_at(r, r->part_count++), f, inforce);
+}
+
 void log_parts_append(struct run *r, const struct frame *f, struct inforce *inforce)
 {
-    const struct log_part *last = run_newest_part(r);
-    if (f->cut != NULL && may_follow(last, f->cut)) {
-        if (f->cut->part == 0)
-            note_length(r, f->cut->start_us);
-        if (r->part_count == LOG_PARTS_MAX)
-            drop_first_part(r);
-        make_room(r, 1);
-        *part_at(r, r->part_count++) = part_of(f, inforce);
-    }
+    if (f->cut != NULL)
+        add_cut(r, f, inforce);
     if (r->part_count > 0)
         count_in(part_at(r, r->part_count - 1), f, has_video(r, r->part_count - 1));
 }
@@ -116,11 +126,12 @@ static uint32_t collect(const struct run *r, struct inforce *inforce, size_t cou
     uint64_t end = next != NULL ? next->seq : r->next;
     for (uint64_t seq = r->first; seq < end; seq++) {
         struct frame *f = run_frame(r, seq);
-        bool fits = f->cut != NULL && seq < r->first + count && n < room &&
-                    may_follow(n > 0 ? &out[n - 1] : NULL, f->cut) &&
-                    (next == NULL || order(&next->cut, f->cut->msn, f->cut->part) > 0);
+        bool fits =
+            f->cut != NULL && seq < r->first + count && n < room &&
+            may_follow(r, n > 0 ? &out[n - 1] : NULL, f->cut) &&
+            (next == NULL || order(&next->cut, f->cut->msn + r->plan.first_msn, f->cut->part) > 0);
         if (fits)
-            out[n++] = part_of(f, held);
+            set_part(r, &out[n++], f, held);
         if (fits && f->cut->part == 0)
             video = f->cut->tracks[0] >> 8 == FRAME_VIDEO;
         if (n > 0)
@@ -162,16 +173,11 @@ void log_parts_prepend(struct run *r, struct inforce *inforce, size_t count)
     note_lengths(r);
 }
 
-static uint64_t kept_segments(const struct run *r)
-{
-    return 2 * (uint64_t)r->plan.window_segments + 2;
-}
-
 void log_parts_trim(struct run *r)
 {
     const struct log_part *newest = run_newest_part(r), *p;
     while ((p = run_first_part(r)) != NULL && p->seq < r->first &&
-           p->cut.msn + kept_segments(r) < newest->cut.msn)
+           p->cut.msn + log_kept_segments(&r->plan) < newest->cut.msn)
         drop_first_part(r);
 }
 
@@ -185,12 +191,20 @@ void log_parts_clear(struct run *r)
     r->longest_segment_us = 0;
 }
 
+void log_parts_renumber(struct run *r, uint64_t msn, uint64_t dsn)
+{
+    for (uint32_t i = 0; i < r->part_count; i++) {
+        part_at(r, i)->cut.msn += msn;
+        part_at(r, i)->cut.dsn += dsn;
+    }
+}
+
 int64_t log_parts_window_us(const struct run *r)
 {
     int64_t segment_us = (int64_t)r->plan.segment_ms * 1000;
     if (segment_us < r->longest_segment_us)
         segment_us = r->longest_segment_us;
-    return (int64_t)kept_segments(r) * segment_us;
+    return (int64_t)log_kept_segments(&r->plan) * segment_us;
 }
 
 /* --- looking --- */
@@ -283,7 +297,7 @@ static struct log_extent extent(const struct run *r, const struct log_part *p,
     const struct log_part *newest = run_newest_part(r);
     int64_t end_us = end != NULL ? end->cut.start_us : open_end_us(r, newest);
     e.duration_us = end_us - p->cut.start_us;
-    e.complete = end != NULL || r->ended;
+    e.complete = end != NULL || run_is_whole(r);
     e.held = e.from >= r->first;
     for (; p != NULL && p != end; p = run_next_part(r, p))
         e.bytes += p->bytes;

@@ -113,6 +113,8 @@ struct cut_plan relay_plan_of(const struct relay_state *s)
         .frame_rate_milli = s->frame_rate_milli,
         .peak_bps = s->peak_bps,
         .average_bps = s->average_bps,
+        .first_msn = s->first_msn,
+        .first_dsn = s->first_dsn,
         .base_msn = s->base_msn,
         .previous_epoch = s->previous_epoch,
         .previous_last_seq = s->previous_last_seq,
@@ -128,6 +130,8 @@ void relay_plan_put(struct relay_state *s, const struct cut_plan *plan)
     s->has_bandwidth = plan->peak_bps != 0;
     s->peak_bps = plan->peak_bps;
     s->average_bps = plan->average_bps;
+    s->first_msn = plan->first_msn;
+    s->first_dsn = plan->first_dsn;
     s->base_msn = plan->base_msn;
     s->has_previous = plan->previous_epoch != 0;
     s->previous_epoch = plan->previous_epoch;

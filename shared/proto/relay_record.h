@@ -82,8 +82,9 @@ int relay_record_append(struct buf *out, const struct relay_record *rec);
 #define RELAY_STATE_VERSION 1
 #define RELAY_TRACKS_MAX    16
 #define RELAY_IN_FORCE_MAX  48
-#define RELAY_PATH_MAX      1024 /* bytes of the node path */
-#define RELAY_PATH_NODES    8    /* ids in it */
+#define RELAY_NUMBER_MAX    (1ULL << 53) /* of segments: what a number of ECMAScript holds */
+#define RELAY_PATH_MAX      1024         /* bytes of the node path */
+#define RELAY_PATH_NODES    8            /* ids in it */
 
 enum relay_field {
     RELAY_FIELD_VERSION = 1,    /* u32 */
@@ -103,6 +104,8 @@ enum relay_field {
     RELAY_FIELD_IN_FORCE = 14, /* a whole frame record */
     RELAY_FIELD_LISTED = 15,   /* u64 */
     RELAY_FIELD_RATE = 16,     /* u32 */
+    RELAY_FIELD_NUMBERS = 17,  /* u64 msn, u64 dsn */
+    RELAY_FIELD_LAST_SEQ = 18, /* u64 */
 };
 
 #define RELAY_TRACK_ANCHORED 1 /* flag of a track: sample rate, anchor and sample count follow */
@@ -129,8 +132,10 @@ struct relay_state {
     int64_t date_base_us; /* unix time at dts 0 */
     uint64_t previous_epoch, previous_last_seq; /* the run this one goes on from */
     uint64_t peak_bps, average_bps;             /* declared */
-    uint64_t base_msn;         /* the oldest that playlists of the run may list; 0: not told */
-    uint32_t frame_rate_milli; /* declared: frames per 1000 s; 0: not told */
+    uint64_t first_msn, first_dsn; /* of the run's first segment, from which cuts count */
+    uint64_t last_seq;             /* of the run's last frame; 0: more may come */
+    uint64_t base_msn;             /* the oldest that playlists of the run may list; 0: not told */
+    uint32_t frame_rate_milli;     /* declared: frames per 1000 s; 0: not told */
     size_t track_count, in_force_count;
     struct relay_state_track tracks[RELAY_TRACKS_MAX];
     struct relay_record in_force[RELAY_IN_FORCE_MAX]; /* RELAY_FRAME, at the newest key frame */

@@ -28,6 +28,8 @@ size_t relay_state_size(const struct relay_state *s)
     n += s->has_previous ? FIELD_HEADER + PAIR_SIZE : 0;
     n += s->base_msn != 0 ? FIELD_HEADER + 8 : 0;
     n += s->frame_rate_milli != 0 ? FIELD_HEADER + 4 : 0;
+    n += s->first_msn != 0 ? FIELD_HEADER + PAIR_SIZE : 0;
+    n += s->last_seq != 0 ? FIELD_HEADER + 8 : 0;
     n += s->has_bandwidth ? FIELD_HEADER + PAIR_SIZE : 0;
     for (size_t i = 0; i < s->track_count; i++)
         n += FIELD_HEADER + track_size(&s->tracks[i]);
@@ -65,6 +67,10 @@ static void put_optional(struct wr *w, const struct relay_state *s)
         put_pair(w, RELAY_FIELD_BANDWIDTH, s->peak_bps, s->average_bps);
     if (s->base_msn != 0)
         put_u64(w, RELAY_FIELD_LISTED, s->base_msn);
+    if (s->first_msn != 0)
+        put_pair(w, RELAY_FIELD_NUMBERS, s->first_msn, s->first_dsn);
+    if (s->last_seq != 0)
+        put_u64(w, RELAY_FIELD_LAST_SEQ, s->last_seq);
     if (s->frame_rate_milli == 0)
         return;
     put_field(w, RELAY_FIELD_RATE, 4);
@@ -275,6 +281,19 @@ static int read_rate(struct relay_state *s, struct rd *r)
     return 0;
 }
 
+static int read_numbers(struct relay_state *s, struct rd *r)
+{
+    s->first_msn = rd_u64(r);
+    s->first_dsn = rd_u64(r);
+    return s->first_msn > RELAY_NUMBER_MAX || s->first_dsn > RELAY_NUMBER_MAX ? ERR_PROTOCOL : 0;
+}
+
+static int read_last_seq(struct relay_state *s, struct rd *r)
+{
+    s->last_seq = rd_u64(r);
+    return 0;
+}
+
 static field_reader *const readers[] = {
     [RELAY_FIELD_VERSION] = read_version,     [RELAY_FIELD_EPOCH] = read_epoch,
     [RELAY_FIELD_INSTANCE] = read_instance,   [RELAY_FIELD_PATH] = read_path,
@@ -284,6 +303,7 @@ static field_reader *const readers[] = {
     [RELAY_FIELD_BANDWIDTH] = read_bandwidth, [RELAY_FIELD_LOST] = read_lost,
     [RELAY_FIELD_TRACK] = read_track,         [RELAY_FIELD_IN_FORCE] = read_in_force,
     [RELAY_FIELD_LISTED] = read_listed,       [RELAY_FIELD_RATE] = read_rate,
+    [RELAY_FIELD_NUMBERS] = read_numbers,     [RELAY_FIELD_LAST_SEQ] = read_last_seq,
 };
 
 static int read_field(struct relay_state *s, struct rd *r)

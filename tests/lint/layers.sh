@@ -38,10 +38,11 @@ check shared/media base proto
 check shared/core base
 check shared/hub base media core
 check shared/net base core proto
+check shared/relay base proto media core net
 check shared/cluster base core net proto
 check shared/admin base proto media core hub net cluster
-check origin base proto media core hub net cluster
-check edge base proto media core hub net cluster
+check origin base proto media core hub net relay cluster
+check edge base proto media core hub net relay cluster
 plain shared/base
 plain shared/proto
 plain shared/media

@@ -88,12 +88,15 @@ static void publish(struct world *w, uint64_t epoch)
     w->epoch = epoch;
     w->msn = before != NULL ? w->msn + (w->seq - 2 + SEGMENT - 1) / SEGMENT : FIRST_MSN;
     feed_open_run(w->feed, epoch, 1, WALL_US, NULL);
-    log_newest(w->feed->log)->plan = (struct cut_plan){.segment_ms = 1000,
-                                                       .part_ms = 200,
-                                                       .window_segments = 3,
-                                                       .base_msn = FIRST_MSN,
-                                                       .previous_epoch = last_epoch,
-                                                       .previous_last_seq = last_seq};
+    const struct cut_plan plan = {.segment_ms = 1000,
+                                  .part_ms = 200,
+                                  .window_segments = 3,
+                                  .first_msn = w->msn,
+                                  .first_dsn = epoch == EPOCH ? 0 : 1,
+                                  .base_msn = FIRST_MSN,
+                                  .previous_epoch = last_epoch,
+                                  .previous_last_seq = last_seq};
+    feed_set_plan(w->feed, &plan);
     struct frame *f = make_frame(FRAME_VIDEO, FRAME_CONFIG, 1, 0, 5 + sizeof avcc);
     memset(f->data + 1, 0, 4);
     memcpy(f->data + 5, avcc, sizeof avcc);
@@ -112,8 +115,7 @@ static void frames(struct world *w, int count)
             make_frame(FRAME_VIDEO, key ? FRAME_KEY : 0, w->seq, (int64_t)n * 40, FRAME_SIZE);
         f->data[1] = 1;
         memset(f->data + 2, 0, 3);
-        struct cut cut = {.msn = w->msn + n / SEGMENT,
-                          .dsn = w->epoch == EPOCH ? 0 : 1,
+        struct cut cut = {.msn = n / SEGMENT,
                           .part = (uint32_t)(n % SEGMENT / PART),
                           .init = 1,
                           .start_us = (int64_t)n * 40000,
@@ -363,6 +365,7 @@ static void an_end(void **state)
     frames(w, 3 * SEGMENT + PART + 1);
     int fd = dial(w, "GET", "/main.m3u8?_HLS_msn=103&_HLS_part=3", "");
     TURN_UNTIL(&w->f, held(w) == 1);
+    feed_set_last(w->feed, log_newest(w->feed->log)->next - 1);
     feed_end(w->feed, CLOSE_UNPUBLISHED);
     assert_int_equal(answer_of(w, fd), 200);
     assert_has(w, "#EXTINF:0.240,\nmain-1795404426681057-103.m4s\n");

@@ -70,6 +70,10 @@ static void the_open_unit_lasts_as_long_as_its_frames(void **state)
     assert_int_equal(e.duration_us, 120000);
     assert_int_equal(e.to, s.run->next);
     log_end_run(s.log, s.run);
+    assert_false(run_segment_extent(s.run, run_part(s.run, SHOW_MSN + 1, 0)).complete);
+    log_set_last(s.log, s.run, s.run->next);
+    assert_false(run_segment_extent(s.run, run_part(s.run, SHOW_MSN + 1, 0)).complete);
+    log_set_last(s.log, s.run, s.run->next - 1);
     e = run_segment_extent(s.run, run_part(s.run, SHOW_MSN + 1, 0));
     assert_true(e.complete);
     assert_int_equal(e.duration_us, 120000);
@@ -216,7 +220,7 @@ static void an_older_run_is_adopted(void **state)
         {SHOW_EPOCH - 1, 0, 8, 1 << 20, ERR_RANGE},
         {SHOW_EPOCH + 1, 0, 5, 1 << 20, ERR_RANGE},
         {SHOW_EPOCH + 1, 0, 8, 1000, ERR_TOO_LARGE},
-        {SHOW_EPOCH + 1, SHOW_EPOCH, 8, 1 << 20, ERR_RANGE},
+        {SHOW_EPOCH + 1, SHOW_EPOCH, 8, 1 << 20, 0},
         {SHOW_EPOCH + 1, SHOW_EPOCH - 1, 8, 1 << 20, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -240,6 +244,57 @@ static void an_older_run_is_adopted(void **state)
     show_close(&s);
 }
 
+/* Some frames of it are held: what has more takes their place, what has not does not. */
+static void a_run_held_in_part_is_replaced(void **state)
+{
+    struct show s;
+    show_open(&s, 2000, 200);
+    play(&s, 0, 3000);
+    struct frame *frames[8];
+    struct log_older o = {.epoch = SHOW_EPOCH, .plan = s.run->plan, .frames = frames, .count = 8};
+    static const struct {
+        uint64_t held_from, held_to; /* of frames 3 to 10 */
+        int want;
+    } cases[] = {{3, 10, ERR_RANGE}, {2, 10, ERR_RANGE}, {2, 9, 0}, {4, 10, 0}, {4, 11, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct log *l = log_new(&s.log->limits);
+        log_open_run(l, SHOW_EPOCH, cases[i].held_from, NULL)->shift_ms = 77;
+        for (uint64_t seq = cases[i].held_from; seq <= cases[i].held_to; seq++)
+            log_append(l, frame_ref(run_frame(s.run, seq)));
+        log_open_run(l, SHOW_EPOCH + 1, 1, NULL);
+        for (uint64_t k = 0; k < 8; k++)
+            frames[k] = frame_ref(run_frame(s.run, 3 + k));
+        assert_int_equal(log_adopt(l, &o), cases[i].want);
+        const struct run *r = log_find(l, SHOW_EPOCH);
+        assert_int_equal(r->first, cases[i].want == 0 ? 3 : cases[i].held_from);
+        assert_int_equal(r->next, cases[i].want == 0 ? 11 : cases[i].held_to + 1);
+        assert_int_equal(r->shift_ms, 77);
+        assert_int_equal(run_is_whole(r), cases[i].want == 0);
+        log_free(&l);
+    }
+    show_close(&s);
+}
+
+/* Frames come before it is known what their run's first segment is called. */
+static void numbers_are_told_later(void **state)
+{
+    struct show s;
+    show_open(&s, 2000, 200);
+    play(&s, 0, 3000);
+    struct cut_plan plan = s.run->plan;
+    uint64_t parts = s.run->part_count;
+    plan.first_msn = 1000;
+    plan.first_dsn = 7;
+    log_set_plan(s.log, s.run, &plan);
+    assert_int_equal(run_first_part(s.run)->cut.msn, SHOW_MSN + 1000);
+    assert_int_equal(run_first_part(s.run)->cut.dsn, SHOW_DSN + 7);
+    play(&s, 3000, 6000);
+    assert_true(s.run->part_count > parts);
+    assert_int_equal(run_newest_part(s.run)->cut.msn, SHOW_MSN + 1002);
+    assert_non_null(run_part(s.run, SHOW_MSN + 1001, 2));
+    show_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +308,8 @@ int main(void)
         cmocka_unit_test(numbers_that_do_not_rise_are_left_out),
         cmocka_unit_test(a_run_goes_on_from_one_that_is_whole),
         cmocka_unit_test(an_older_run_is_adopted),
+        cmocka_unit_test(a_run_held_in_part_is_replaced),
+        cmocka_unit_test(numbers_are_told_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

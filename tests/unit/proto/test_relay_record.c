@@ -159,6 +159,9 @@ static struct relay_state full_state(void)
         .previous_last_seq = 34,
         .peak_bps = 5000000,
         .average_bps = 4000000,
+        .first_msn = 1795404450,
+        .first_dsn = 1795404443,
+        .last_seq = 77,
         .base_msn = 1795404442,
         .frame_rate_milli = 29970,
         .track_count = RELAY_TRACKS_MAX,
@@ -194,6 +197,8 @@ static void assert_state(const struct relay_state *a, const struct relay_state *
                 a->previous_last_seq == b->previous_last_seq);
     assert_true(a->has_bandwidth == b->has_bandwidth && a->peak_bps == b->peak_bps &&
                 a->average_bps == b->average_bps);
+    assert_true(a->first_msn == b->first_msn && a->first_dsn == b->first_dsn &&
+                a->last_seq == b->last_seq);
     assert_true(a->base_msn == b->base_msn && a->frame_rate_milli == b->frame_rate_milli);
     assert_int_equal(a->track_count, b->track_count);
     for (size_t i = 0; i < a->track_count; i++) {
@@ -272,7 +277,7 @@ static void states_of_other_shapes(void **state)
         ROW("empty", "", ERR_PROTOCOL),
         ROW("an unknown field", NEEDED "\xff\xff\0\0\0\3abc", 0),
         ROW("a field of type 0", NEEDED "\0\0\0\0\0\0", 0),
-        ROW("the first unknown number", NEEDED "\0\x11\0\0\0\1x", 0),
+        ROW("the first unknown number", NEEDED "\0\x13\0\0\0\1x", 0),
         ROW("a longer value", NEEDED "\0\x0c\0\0\0\3\1xy", 0),
         ROW("a shorter value", NEEDED "\0\x0c\0\0\0\0", ERR_PROTOCOL),
         ROW("a short number", NEEDED "\0\5\0\0\0\7\0\0\0\0\0\0\0", ERR_PROTOCOL),
@@ -289,6 +294,9 @@ static void states_of_other_shapes(void **state)
         ROW("a track", NEEDED "\0\x0d\0\0\0\7\1\0mp4a\0", 0),
         ROW("a track cut", NEEDED "\0\x0d\0\0\0\6\1\0mp4a", ERR_PROTOCOL),
         ROW("a track without its anchor", NEEDED "\0\x0d\0\0\0\7\1\0mp4a\1", ERR_PROTOCOL),
+        ROW("the largest number", NEEDED "\0\x11\0\0\0\x10\0\x20\0\0\0\0\0\0\0\x20\0\0\0\0\0\0", 0),
+        ROW("a larger number", NEEDED "\0\x11\0\0\0\x10\0\x20\0\0\0\0\0\1\0\0\0\0\0\0\0\0",
+            ERR_PROTOCOL),
         ROW("in force: nothing", NEEDED "\0\x0e\0\0\0\0", ERR_PROTOCOL),
         ROW("in force: cut", NEEDED "\0\x0e\0\0\0\5\0\0\0\x20\2", ERR_PROTOCOL),
         ROW("in force: too large", NEEDED "\0\x0e\0\0\0\4\xff\xff\xff\xff", ERR_TOO_LARGE),

@@ -1,4 +1,4 @@
-#include "edge/pull_past.h"
+#include "relay/past.h"
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -21,28 +21,50 @@ struct past {
     void *arg;
     struct past_block block;
     size_t room, bytes, bytes_max;
-    uint64_t to;
+    uint64_t to, before;
     struct relay_cut_ahead cut;
     bool has_state, complete;
 };
-
-static void past_free(struct past *p)
-{
-    relay_call_cancel(&p->call);
-    for (size_t i = 0; i < p->block.count; i++)
-        frame_unref(&p->block.frames[i]);
-    free(p->block.frames);
-    inforce_unref(&p->block.inforce);
-    run_origin_unref(&p->block.origin);
-    OBJ_POISON(p);
-    free(p);
-}
 
 static void drop_frames(struct past_block *b)
 {
     for (size_t i = 0; i < b->count; i++)
         frame_unref(&b->frames[i]);
     b->count = 0;
+}
+
+struct log_older past_block_older(const struct past_block *b)
+{
+    return (struct log_older){.epoch = b->epoch,
+                              .wall_us = b->wall_us,
+                              .plan = b->plan,
+                              .origin = b->origin,
+                              .inforce = b->inforce,
+                              .frames = b->frames,
+                              .count = b->count};
+}
+
+void past_block_take(struct past_block *out, struct past_block *from)
+{
+    *out = *from;
+    *from = (struct past_block){.epoch = from->epoch};
+}
+
+void past_block_fini(struct past_block *b)
+{
+    drop_frames(b);
+    free(b->frames);
+    b->frames = NULL;
+    inforce_unref(&b->inforce);
+    run_origin_unref(&b->origin);
+}
+
+static void past_free(struct past *p)
+{
+    relay_call_cancel(&p->call);
+    past_block_fini(&p->block);
+    OBJ_POISON(p);
+    free(p);
 }
 
 static void on_end(enum close_reason why, void *owner)
@@ -63,12 +85,24 @@ static int take_run(struct past_block *b, const struct relay_state *s)
     return relay_inforce_new(s, &b->inforce);
 }
 
+/* Which run it is, if that was not asked for. */
+static int take_place(struct past *p, const struct relay_state *s)
+{
+    if (p->before == 0)
+        return s->epoch == p->block.epoch ? 0 : ERR_RANGE;
+    if (p->has_state && s->epoch != p->block.epoch)
+        return ERR_RANGE;
+    p->block.epoch = s->epoch;
+    p->to = s->last_seq;
+    return s->epoch < p->before && p->to != 0 ? 0 : ERR_RANGE;
+}
+
 static int take_state(struct past *p, struct slice payload)
 {
     struct relay_state *s = xcalloc(1, sizeof *s);
     int err = relay_state_decode(payload, s);
-    if (err == 0 && s->epoch != p->block.epoch)
-        err = ERR_RANGE;
+    if (err == 0)
+        err = take_place(p, s);
     if (err == 0 && !p->has_state)
         err = take_run(&p->block, s);
     p->has_state = true;
@@ -153,8 +187,11 @@ struct past *past_start(struct worker *w, const struct past_options *o, past_don
     static const struct relay_call_ops ops = {
         .on_head = on_head, .on_body = on_body, .on_end = on_end};
     char target[RELAY_CALL_TARGET_MAX];
-    int n = snprintf(target, sizeof target, "/relay/v1/%s?epoch=%" PRIu64 "&from=1&to=%" PRIu64,
-                     o->name, o->epoch, o->to);
+    int n =
+        o->before != 0
+            ? snprintf(target, sizeof target, "/relay/v1/%s?before=%" PRIu64, o->name, o->before)
+            : snprintf(target, sizeof target, "/relay/v1/%s?epoch=%" PRIu64 "&from=1&to=%" PRIu64,
+                       o->name, o->epoch, o->to);
     must(n > 0 && (size_t)n < sizeof target);
     const struct relay_call_options call = {
         .address = o->address,
@@ -171,6 +208,7 @@ struct past *past_start(struct worker *w, const struct past_options *o, past_don
     p->arg = arg;
     p->block.epoch = o->epoch;
     p->to = o->to;
+    p->before = o->before;
     p->bytes_max = o->bytes_max;
     p->call = relay_call_start(w, o->client, &call, &ops, p);
     return p;

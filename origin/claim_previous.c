@@ -1,0 +1,146 @@
+/*
+ * grant ──?before=EPOCH──▶ owner before ──its last run──▶ … ──the runs that one goes on from──▶
+ * decide └── refused, silent for CLAIM_PREVIOUS_MS ──▶ decide: jump
+ *
+ * Our own frames go out meanwhile.  On the home worker.
+ */
+#include "origin/claim_internal.h"
+
+#include "base/obj.h"
+
+#include <inttypes.h>
+
+static void on_late(void *arg);
+
+void claim_previous_init(struct claim *cl)
+{
+    timer_init(&cl->previous.by, cl->table->worker, "claim.previous", on_late, cl);
+}
+
+static void drop(struct claim_previous *p)
+{
+    past_cancel(&p->past);
+    timer_stop(&p->by);
+    for (size_t i = 0; i < p->count; i++)
+        past_block_fini(&p->blocks[i]);
+    p->count = 0;
+    p->epoch = 0;
+    p->asking = false;
+}
+
+void claim_previous_fini(struct claim *cl)
+{
+    drop(&cl->previous);
+    timer_fini(&cl->previous.by);
+}
+
+static void finish(struct claim *cl)
+{
+    struct claim_previous *p = &cl->previous;
+    past_cancel(&p->past);
+    timer_stop(&p->by);
+    p->asking = false;
+    p->epoch = p->count > 0 ? p->blocks[0].epoch : 0;
+    log_info(&cl->log, "claim.previous stream=%s node=%s epoch=%" PRIu64 " runs=%zu", cl->name,
+             p->owner.node, p->epoch, p->count);
+    claim_cut_decide(cl);
+}
+
+static void on_late(void *arg)
+{
+    finish(OBJ_CAST(struct claim, arg, CLAIM_MAGIC));
+}
+
+void claim_previous_give_up(struct claim *cl)
+{
+    if (cl->previous.asking)
+        finish(cl);
+}
+
+/* Segments that begin in the block. */
+static uint64_t segments_of(const struct past_block *b)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < b->count; i++)
+        n += b->frames[i]->cut != NULL && b->frames[i]->cut->part == 0;
+    return n;
+}
+
+/* The run before is wanted, too: what has come is less than what stays fetchable. */
+static bool wants_more(const struct claim_previous *p)
+{
+    const struct cut_plan *plan = &p->blocks[p->count - 1].plan;
+    uint64_t segments = 0;
+    for (size_t i = 0; i < p->count; i++)
+        segments += segments_of(&p->blocks[i]);
+    return plan->previous_epoch != 0 && p->count < LOG_RUNS_MAX - 1 &&
+           segments < log_kept_segments(plan);
+}
+
+static void on_block(struct past_block *block, void *arg);
+
+static void ask(struct claim *cl, uint64_t before, const struct cut_plan *plan)
+{
+    struct claim_previous *p = &cl->previous;
+    const struct past_options o = {
+        .client = cl->table->client,
+        .node = p->owner.node,
+        .address = p->owner.address,
+        .name = cl->name,
+        .before = before,
+        .epoch = plan != NULL ? plan->previous_epoch : 0,
+        .to = plan != NULL ? plan->previous_last_seq : 0,
+        .bytes_max = cl->feed->log->limits.window_bytes,
+    };
+    p->past = past_start(cl->table->worker, &o, on_block, cl);
+}
+
+static void on_block(struct past_block *block, void *arg)
+{
+    struct claim *cl = OBJ_CAST(struct claim, arg, CLAIM_MAGIC);
+    struct claim_previous *p = &cl->previous;
+    bool came = block->count > 0;
+    p->past = NULL;
+    if (came)
+        past_block_take(&p->blocks[p->count++], block);
+    if (came && wants_more(p))
+        ask(cl, 0, &p->blocks[p->count - 1].plan);
+    else
+        finish(cl);
+}
+
+/* All of it is here already, by its owner's word. */
+static bool is_held(const struct claim *cl, const struct cluster_owner *owner)
+{
+    const struct run *run = claim_cut_last(cl);
+    return run != NULL && run->epoch == owner->epoch && run_is_whole(run);
+}
+
+void claim_previous_ask(struct claim *cl, const struct cluster_owner *owner)
+{
+    struct claim_previous *p = &cl->previous;
+    struct claims *t = cl->table;
+    drop(p);
+    p->owner = *owner;
+    p->owner.found = owner->found && owner->instance != cluster_self(t->cluster)->instance;
+    if (p->owner.found && is_held(cl, owner))
+        p->epoch = owner->epoch;
+    if (!p->owner.found || p->epoch != 0 || t->client == NULL)
+        return;
+    p->asking = true;
+    timer_set_ms(&p->by, CLAIM_PREVIOUS_MS);
+    ask(cl, cl->epoch, NULL);
+}
+
+void claim_previous_adopt(struct claim *cl)
+{
+    struct claim_previous *p = &cl->previous;
+    for (size_t i = 0; i < p->count; i++) {
+        const struct log_older older = past_block_older(&p->blocks[i]);
+        if (older.count > 0)
+            (void)feed_adopt(cl->feed, &older);
+        p->blocks[i].count = 0;
+        past_block_fini(&p->blocks[i]);
+    }
+    p->count = 0;
+}

@@ -14,19 +14,32 @@
  */
 #define HLS_STREAM_MAGIC 0x686c7373U
 
-#define HLS_INITS_MAX      32    /* of a stream: renditions x configurations */
-#define HLS_UNITS_MAX      8     /* that a stream keeps for the next who asks */
-#define HLS_HOLD_TARGETS   3     /* target durations that a request is held */
-#define HLS_IDLE_MS        10000 /* without a request, or so many targets: */
-#define HLS_IDLE_TARGETS   3
-#define HLS_SWEEP_MS       250
-#define HLS_RELEASE_MAX    512 /* requests answered before others get a turn of the loop */
-#define HLS_MATCH_MAX      64  /* bytes of an If-None-Match that is looked at */
-#define HLS_COUNT_SLOTS    4   /* seconds over which players are counted */
-#define HLS_RENDITIONS_MAX (2 * LOG_TRACKS_MAX + 1)
+#define HLS_INITS_MAX         32    /* of a stream: renditions x configurations */
+#define HLS_UNITS_MAX         8     /* that a stream keeps for the next who asks */
+#define HLS_HOLD_TARGETS      3     /* target durations that a request is held */
+#define HLS_IDLE_MS           10000 /* without a request, or so many targets: */
+#define HLS_IDLE_TARGETS      3
+#define HLS_SWEEP_MS          250
+#define HLS_RELEASE_US        2000 /* that requests are answered before others get a turn of the loop */
+#define HLS_RELEASE_STEP      16 /* requests between two looks at the clock */
+#define HLS_MATCH_MAX         64 /* bytes of an If-None-Match that is looked at */
+#define HLS_ETAG_MAX          80 /* bytes, with quotes and terminator */
+#define HLS_CACHE_MAX         64 /* bytes of a Cache-Control, with terminator */
+#define HLS_REPLY_HEADERS_MAX 8
+#define HLS_COUNT_SLOTS       4 /* seconds over which players are counted */
+#define HLS_RENDITIONS_MAX    (2 * LOG_TRACKS_MAX + 1)
+
+/* The head of an answer, made once for all who get it. */
+struct hls_reply {
+    char etag[HLS_ETAG_MAX], cache[HLS_CACHE_MAX];
+    struct http_header headers[HLS_REPLY_HEADERS_MAX];
+    bool ranged;                   /* the answer may be a part of the bytes */
+    struct http_prepared prepared; /* status 0: it is to be made */
+};
 
 /* A playlist, shared by the answers that send it. */
 struct hls_text {
+    struct hls_reply plain, held; /* to a request that named no segment; that did */
     unsigned refs;
     struct list node; /* of its stream, while it is the present one */
     struct hls_rendition rendition;
@@ -49,6 +62,7 @@ struct hls_init {
 struct hls_cached_unit {
     struct hls_object object; /* kind 0 (HLS_MULTIVARIANT): none */
     struct hls_unit *unit;
+    struct hls_reply reply;
     uint64_t used;
 };
 
@@ -142,7 +156,7 @@ void hls_view_fini(struct hls_view *v);
 size_t hls_view_renditions(struct hls_stream *s, struct hls_rendition out[HLS_RENDITIONS_MAX]);
 bool hls_view_has(struct hls_stream *s, struct hls_rendition r);
 
-/* hls_text.c: NULL when it cannot be made. */
+/* hls_text.c: NULL when it cannot be made; a rendition that is not there has none. */
 struct hls_text *hls_text_get(struct hls_stream *s, const struct hls_object *o, bool delta,
                               bool gzip);
 void hls_texts_drop(struct hls_stream *s);
@@ -152,7 +166,7 @@ const struct hls_tracks *hls_tracks_get(struct hls_stream *s, uint64_t epoch, ui
 const struct hls_init *hls_init_get(struct hls_stream *s, uint64_t epoch, uint64_t msn,
                                     struct hls_rendition r);
 const struct hls_init *hls_init_find(struct hls_stream *s, const struct hls_object *o);
-struct hls_unit *hls_unit_get(struct hls_stream *s, const struct hls_object *o);
+struct hls_cached_unit *hls_unit_get(struct hls_stream *s, const struct hls_object *o);
 void hls_objects_drop(struct hls_stream *s);
 
 /* play_hls.c: answers what can be answered, else holds a copy (a request that was held is one

@@ -128,22 +128,22 @@ static struct hls_unit *make(struct hls_stream *s, const struct hls_object *o)
     return hls_unit_new(r, first, parts, t, o->rendition);
 }
 
-struct hls_unit *hls_unit_get(struct hls_stream *s, const struct hls_object *o)
+struct hls_cached_unit *hls_unit_get(struct hls_stream *s, const struct hls_object *o)
 {
     for (size_t i = 0; i < HLS_UNITS_MAX; i++) {
         struct hls_cached_unit *c = &s->units[i];
         if (c->unit != NULL && is_object(&c->object, o)) {
             c->used = ++s->tick;
-            return c->unit;
+            return c;
         }
     }
-    struct hls_unit *u = make(s, o);
+    struct hls_unit *u = hls_view_has(s, o->rendition) ? make(s, o) : NULL;
     if (u == NULL)
         return NULL;
     struct hls_cached_unit *c = oldest(s);
     hls_unit_unref(&c->unit);
-    *c = (struct hls_cached_unit){*o, u, ++s->tick};
-    return u;
+    *c = (struct hls_cached_unit){.object = *o, .unit = u, .used = ++s->tick};
+    return c;
 }
 
 void hls_objects_drop(struct hls_stream *s)

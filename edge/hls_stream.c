@@ -48,18 +48,23 @@ static void keep(struct hls_stream *s, const struct hls_request *req, struct lis
     METRIC_INC(s->worker->metrics.hls_held);
 }
 
+static struct hls_hold *hold_new(struct list *to, uint64_t msn, uint32_t parts)
+{
+    struct hls_hold *h = xcalloc(1, sizeof *h);
+    h->msn = msn;
+    h->parts = parts;
+    list_init(&h->requests);
+    list_append(to, &h->node);
+    return h;
+}
+
 static struct hls_hold *hold_for(struct hls_stream *s, uint64_t msn, uint32_t parts)
 {
     struct hls_hold *h;
     LIST_EACH (h, &s->holds, node)
         if (h->msn == msn && h->parts == parts)
             return h;
-    h = xcalloc(1, sizeof *h);
-    h->msn = msn;
-    h->parts = parts;
-    list_init(&h->requests);
-    list_append(&s->holds, &h->node);
-    return h;
+    return hold_new(&s->holds, msn, parts);
 }
 
 void hls_stream_hold(struct hls_stream *s, const struct hls_request *req, uint64_t msn,
@@ -83,31 +88,34 @@ static struct hls_request take(struct hls_stream *s, struct hls_request *req)
     return now;
 }
 
-/* Answers at most `max` of the list, or holds them again for something else; how many. */
-static size_t answer_some(struct hls_stream *s, struct list *requests, size_t max)
+/* Answers those of the list that are on it now, or holds them again for something else; false when
+ * the time was over before. */
+static bool answer_until(struct hls_stream *s, struct list *requests, int64_t until_us)
 {
-    struct list some = LIST_INIT(some);
-    size_t n = 0;
+    struct list now = LIST_INIT(now);
     struct hls_request *req;
-    for (; n < max && (req = LIST_FIRST(requests, struct hls_request, node)) != NULL; n++) {
-        list_remove(&req->node);
-        list_append(&some, &req->node);
+    list_splice(&now, requests);
+    for (size_t n = 1; (req = LIST_FIRST(&now, struct hls_request, node)) != NULL; n++) {
+        struct hls_request taken = take(s, req);
+        hls_answer(s, &taken);
+        if (n % HLS_RELEASE_STEP == 0 && clock_us() >= until_us)
+            break;
     }
-    while ((req = LIST_FIRST(&some, struct hls_request, node)) != NULL) {
-        struct hls_request now = take(s, req);
-        hls_answer(s, &now);
-    }
-    return n;
+    bool done = list_empty(&now);
+    list_splice(&now, requests); /* the older ones first */
+    list_splice(requests, &now);
+    return done;
 }
 
 /* All who wait for one part get the same bytes, one after the other. */
 static void release(void *arg)
 {
     struct hls_stream *s = OBJ_CAST(struct hls_stream, arg, HLS_STREAM_MAGIC);
-    size_t left = HLS_RELEASE_MAX;
+    int64_t until_us = clock_us() + HLS_RELEASE_US;
     struct hls_hold *h;
-    while (left > 0 && (h = LIST_FIRST(&s->ready, struct hls_hold, node)) != NULL) {
-        left -= answer_some(s, &h->requests, left);
+    bool done = true;
+    while (done && (h = LIST_FIRST(&s->ready, struct hls_hold, node)) != NULL) {
+        done = answer_until(s, &h->requests, until_us);
         hold_free_if_empty(h);
     }
     if (!list_empty(&s->ready))
@@ -120,6 +128,12 @@ static bool is_there(const struct hls_stream *s, const struct hls_hold *h)
     return s->view.ended || head->msn > h->msn || (head->msn == h->msn && head->parts >= h->parts);
 }
 
+static void hold_ready(struct hls_stream *s, struct list *requests)
+{
+    struct hls_hold *h = hold_new(&s->ready, 0, 0);
+    list_splice(&h->requests, requests);
+}
+
 static void release_what_came(struct hls_stream *s)
 {
     struct hls_hold *h, *next;
@@ -129,7 +143,8 @@ static void release_what_came(struct hls_stream *s)
         list_remove(&h->node);
         list_append(&s->ready, &h->node);
     }
-    answer_some(s, &s->waiting, SIZE_MAX);
+    if (!list_empty(&s->waiting) && (s->view.ready || s->gone))
+        hold_ready(s, &s->waiting);
     release(s);
 }
 

@@ -233,6 +233,8 @@ struct hls_text *hls_text_get(struct hls_stream *s, const struct hls_object *o, 
         if (t->multivariant == multivariant && t->delta == delta && t->gzip == gzip &&
             t->rendition.kind == o->rendition.kind && t->rendition.track == o->rendition.track)
             return t;
+    if (!multivariant && !hls_view_has(s, o->rendition))
+        return NULL;
     t = make(s, o, delta, gzip);
     if (t == NULL)
         return NULL;

@@ -11,8 +11,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define ETAG_MAX        80 /* bytes, with quotes and terminator */
-#define HEADERS_MAX     8
 #define LOCATION_MAX    2048
 #define PLAYLIST_TYPE   "application/vnd.apple.mpegurl"
 #define CACHE_FOR_EVER  "public, max-age=31536000, immutable"
@@ -36,18 +34,27 @@ static void refuse_unknown(struct http_exchange *x)
 
 /* The answer's head and range. */
 
-struct answer {
-    char etag[ETAG_MAX], cache[64], content_range[80];
-    const char *type;
-    bool gzip, ranged;
-    struct http_header headers[HEADERS_MAX];
-    size_t count;
-};
-
-static void add_header(struct answer *a, const char *name, const char *value)
+static void add_header(struct hls_reply *r, const char *name, const char *value)
 {
-    must(a->count < HEADERS_MAX);
-    a->headers[a->count++] = (struct http_header){name, slice_text(value)};
+    struct http_prepared *p = &r->prepared;
+    must(p->count < HLS_REPLY_HEADERS_MAX);
+    r->headers[p->count++] = (struct http_header){name, slice_text(value)};
+}
+
+/* With etag and cache set. */
+static void reply_make(struct hls_reply *r, const char *type, bool gzip)
+{
+    r->prepared.status = 200;
+    r->prepared.headers = r->headers;
+    add_header(r, "Content-Type", type);
+    add_header(r, "Cache-Control", r->cache);
+    add_header(r, "ETag", r->etag);
+    if (r->ranged)
+        add_header(r, "Accept-Ranges", "bytes");
+    else
+        add_header(r, "Vary", "Accept-Encoding");
+    if (gzip)
+        add_header(r, "Content-Encoding", "gzip");
 }
 
 static bool is_match(const char *list, const char *etag)
@@ -76,33 +83,35 @@ static int cut_range(const struct hls_request *req, size_t len, struct http_cont
     return 206;
 }
 
-static void send_content(const struct hls_request *req, struct answer *a, struct http_content *c,
+/* An answer that not everyone gets: 206, 304, 416. */
+static void send_other(const struct hls_request *req, const struct hls_reply *r, int status,
+                       struct http_content *c, size_t len)
+{
+    struct http_header headers[HLS_REPLY_HEADERS_MAX + 1];
+    char range[80];
+    size_t count = r->prepared.count;
+    memcpy(headers, r->headers, count * sizeof headers[0]);
+    if (status == 206)
+        snprintf(range, sizeof range, "bytes %zu-%zu/%zu", c->skip, c->skip + c->len - 1, len);
+    else
+        snprintf(range, sizeof range, "bytes */%zu", len);
+    if (status != 304)
+        headers[count++] = (struct http_header){"Content-Range", slice_text(range)};
+    if (status == 416)
+        c->len = 0;
+    http_respond_content(req->exchange, status, headers, count, c);
+}
+
+static void send_content(const struct hls_request *req, struct hls_reply *r, struct http_content *c,
                          size_t len)
 {
-    int status = a->ranged ? cut_range(req, len, c) : 200;
-    if (status == 200)
-        c->len = len;
-    add_header(a, "Content-Type", a->type);
-    add_header(a, "Cache-Control", a->cache);
-    add_header(a, "ETag", a->etag);
-    if (a->ranged)
-        add_header(a, "Accept-Ranges", "bytes");
-    else
-        add_header(a, "Vary", "Accept-Encoding");
-    if (a->gzip)
-        add_header(a, "Content-Encoding", "gzip");
-    if (is_match(req->match, a->etag)) {
+    int status = r->ranged ? cut_range(req, len, c) : 200;
+    if (req->match[0] != '\0' && is_match(req->match, r->etag))
         status = 304;
-    } else if (status == 206) {
-        snprintf(a->content_range, sizeof a->content_range, "bytes %zu-%zu/%zu", c->skip,
-                 c->skip + c->len - 1, len);
-        add_header(a, "Content-Range", a->content_range);
-    } else if (status == 416) {
-        snprintf(a->content_range, sizeof a->content_range, "bytes */%zu", len);
-        add_header(a, "Content-Range", a->content_range);
-        c->len = 0;
-    }
-    http_respond_content(req->exchange, status, a->headers, a->count, c);
+    if (status == 200)
+        http_respond_prepared(req->exchange, &r->prepared, c);
+    else
+        send_other(req, r, status, c, len);
 }
 
 /* Playlists. */
@@ -115,37 +124,38 @@ static int64_t cover_us(const struct hls_stream *s, const struct hls_request *re
     return req->directives.has_part ? (int64_t)s->view.plan.part_ms * 1000 : s->view.segment_us;
 }
 
-static void set_playlist_head(const struct hls_stream *s, const struct hls_request *req,
-                              struct answer *a)
+static void make_playlist_reply(const struct hls_stream *s, const struct hls_request *req,
+                                struct hls_reply *r)
 {
     const struct hls_view *v = &s->view;
     int age_s = req->object.kind == HLS_MULTIVARIANT ? INDEX_MAX_AGE_S
                 : req->directives.has_msn            ? (int)v->target_s * HELD_TARGETS
                                                      : PLAIN_MAX_AGE_S;
-    a->type = PLAYLIST_TYPE;
-    snprintf(a->cache, sizeof a->cache, "public, max-age=%d", age_s);
-    snprintf(a->etag, sizeof a->etag, "\"%" PRIu64 "-%" PRIu64 "-%" PRIu32 "%s%s%s\"", v->epoch,
+    snprintf(r->cache, sizeof r->cache, "public, max-age=%d", age_s);
+    snprintf(r->etag, sizeof r->etag, "\"%" PRIu64 "-%" PRIu64 "-%" PRIu32 "%s%s%s\"", v->epoch,
              v->head.msn, v->head.parts, v->ended ? "-end" : "", req->directives.skip ? "-d" : "",
-             a->gzip ? "-z" : "");
+             req->gzip ? "-z" : "");
+    reply_make(r, PLAYLIST_TYPE, req->gzip);
 }
 
 static void answer_playlist(struct hls_stream *s, struct hls_request *req)
 {
-    struct answer a = {.gzip = req->gzip};
-    if (req->object.kind == HLS_PLAYLIST && !hls_view_has(s, req->object.rendition)) {
+    struct hls_text *t = hls_text_get(s, &req->object, req->directives.skip, req->gzip);
+    if (t == NULL && req->object.kind == HLS_PLAYLIST && !hls_view_has(s, req->object.rendition)) {
         refuse_unknown(req->exchange);
         return;
     }
-    struct hls_text *t = hls_text_get(s, &req->object, req->directives.skip, req->gzip);
     if (t == NULL) {
         refuse(req->exchange, 404, "unsupported", "no track of this stream goes into HLS");
         return;
     }
+    struct hls_reply *r = req->directives.has_msn ? &t->held : &t->plain;
+    if (r->prepared.status == 0)
+        make_playlist_reply(s, req, r);
     t->refs++;
     struct http_content c = {&t->iov, 1, 0, t->len, hls_text_unref, t};
-    set_playlist_head(s, req, &a);
     hls_stream_count(s, cover_us(s, req));
-    send_content(req, &a, &c, t->len);
+    send_content(req, r, &c, t->len);
 }
 
 /* What a held request waits for. */
@@ -205,17 +215,27 @@ static const char *media_type(struct hls_stream *s, struct hls_rendition r, uint
     return video ? "video/mp4" : "audio/mp4";
 }
 
-static void answer_unit(struct hls_stream *s, struct hls_request *req, struct hls_unit *u)
+static void make_unit_reply(struct hls_stream *s, struct hls_cached_unit *u)
 {
-    const struct hls_object *o = &req->object;
-    struct answer a = {.ranged = true, .cache = CACHE_FOR_EVER};
-    struct http_content c = {u->iov, u->iov_count, 0, u->len, release_unit, hls_unit_ref(u)};
+    const struct hls_object *o = &u->object;
+    struct hls_reply *r = &u->reply;
     char part[16] = "";
     if (o->kind == HLS_PART)
         snprintf(part, sizeof part, "-%" PRIu32, o->part);
-    snprintf(a.etag, sizeof a.etag, "\"%" PRIu64 "-%" PRIu64 "%s\"", o->epoch, o->msn, part);
-    a.type = media_type(s, o->rendition, o->epoch, o->msn);
-    send_content(req, &a, &c, u->len);
+    snprintf(r->etag, sizeof r->etag, "\"%" PRIu64 "-%" PRIu64 "%s\"", o->epoch, o->msn, part);
+    snprintf(r->cache, sizeof r->cache, "%s", CACHE_FOR_EVER);
+    r->ranged = true;
+    reply_make(r, media_type(s, o->rendition, o->epoch, o->msn), false);
+}
+
+static void answer_unit(struct hls_stream *s, struct hls_request *req,
+                        struct hls_cached_unit *cached)
+{
+    struct hls_unit *u = cached->unit;
+    struct http_content c = {u->iov, u->iov_count, 0, u->len, release_unit, hls_unit_ref(u)};
+    if (cached->reply.prepared.status == 0)
+        make_unit_reply(s, cached);
+    send_content(req, &cached->reply, &c, u->len);
 }
 
 /* Not there yet: the coming one, or one that another node, which is a little ahead, has listed. */
@@ -233,7 +253,7 @@ static bool may_come(const struct hls_stream *s, const struct hls_object *o)
 static void answer_or_hold_unit(struct hls_stream *s, struct hls_request *req)
 {
     const struct hls_object *o = &req->object;
-    struct hls_unit *u = hls_view_has(s, o->rendition) ? hls_unit_get(s, o) : NULL;
+    struct hls_cached_unit *u = hls_unit_get(s, o);
     if (u != NULL)
         answer_unit(s, req, u);
     else if (o->epoch > s->view.epoch && may_lag(s) && !s->view.ended)
@@ -254,14 +274,16 @@ static void answer_init(struct hls_stream *s, struct hls_request *req)
         refuse_unknown(req->exchange);
         return;
     }
-    struct answer a = {.type = "video/mp4", .cache = CACHE_FOR_EVER};
-    snprintf(a.etag, sizeof a.etag, "\"%016" PRIx64 "\"", i->hash);
-    a.type = media_type(s, i->rendition, i->epoch, s->view.first_msn);
-    add_header(&a, "Content-Type", a.type);
-    add_header(&a, "Cache-Control", a.cache);
-    add_header(&a, "ETag", a.etag);
-    int status = is_match(req->match, a.etag) ? 304 : 200;
-    http_respond(req->exchange, status, a.headers, a.count, slice_of(i->bytes, i->len));
+    char etag[HLS_ETAG_MAX];
+    snprintf(etag, sizeof etag, "\"%016" PRIx64 "\"", i->hash);
+    const struct http_header headers[] = {
+        {"Content-Type", slice_text(media_type(s, i->rendition, i->epoch, s->view.first_msn))},
+        {"Cache-Control", slice_text(CACHE_FOR_EVER)},
+        {"ETag", slice_text(etag)},
+    };
+    int status = is_match(req->match, etag) ? 304 : 200;
+    http_respond(req->exchange, status, headers, sizeof headers / sizeof headers[0],
+                 slice_of(i->bytes, i->len));
 }
 
 void hls_answer(struct hls_stream *s, struct hls_request *req)

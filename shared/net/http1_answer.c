@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "core/clock.h"
 #include "net/http1_connection.h"
 
 /* What decides about an answer's head besides its own headers. */
@@ -86,25 +87,55 @@ static void respond(struct http_exchange *base, int status, const struct http_he
     http1_exchange_answered(x, body.len);
 }
 
+/* Sends the head and what the socket takes of the body, which is released in any case. */
+static void send_content(struct http1_exchange *x, int status, struct slice head,
+                         const struct http_content *content)
+{
+    struct http1_connection *c = x->c;
+    struct http_content body = *content;
+    if (head.len == 0 || x->x.head_only || !http_status_has_body(status))
+        http_content_release(&body);
+    if (head.len == 0)
+        send_plain_500(c);
+    else if (http1_content_begin(c, head, &body) < 0)
+        c->close_after = true;
+    http1_exchange_answered(x, content->len);
+}
+
+/* Made by an earlier answer, or now; empty when it does not fit. */
+static struct slice prepared_head(struct http_prepared *p, struct http1_connection *c,
+                                  const struct framing *f)
+{
+    int64_t now_s = clock_wall_us() / 1000000;
+    if (p->server == c->server && p->date_s == now_s && p->body_len == f->body_len)
+        return slice_of(p->head, p->head_len);
+    struct wr w = wr_init(p->head, sizeof p->head);
+    write_head(&w, c, p->status, p->headers, p->count, f);
+    p->server = c->server;
+    p->date_s = now_s;
+    p->body_len = f->body_len;
+    p->head_len = w.overflow ? 0 : wr_len(&w);
+    return slice_of(p->head, p->head_len);
+}
+
 static void respond_content(struct http_exchange *base, int status,
                             const struct http_header *headers, size_t count,
-                            const struct http_content *content)
+                            const struct http_content *content, struct http_prepared *prepared)
 {
     struct http1_exchange *x = of(base);
     struct http1_connection *c = x->c;
     const struct framing f = {.close = c->close_after, .old = x->old, .body_len = content->len};
-    struct http_content body = *content;
     LEFT_AS_IT_IS uint8_t room[HTTP_ANSWER_HEAD_MAX];
-    struct wr w = wr_init(room, sizeof room);
+    struct slice head = slice_of(NULL, 0);
     must(c->state == HTTP_HANDLING);
-    write_head(&w, c, status, headers, count, &f);
-    if (w.overflow || base->head_only || !http_status_has_body(status))
-        http_content_release(&body);
-    if (w.overflow)
-        send_plain_500(c);
-    else if (http1_content_begin(c, wr_slice(&w), &body) < 0)
-        c->close_after = true;
-    http1_exchange_answered(x, content->len);
+    if (prepared != NULL && !f.close && !f.old)
+        head = prepared_head(prepared, c, &f);
+    if (head.len == 0) {
+        struct wr w = wr_init(room, sizeof room);
+        write_head(&w, c, status, headers, count, &f);
+        head = slice_of(room, w.overflow ? 0 : wr_len(&w));
+    }
+    send_content(x, status, head, content);
 }
 
 void http1_refuse(struct http1_connection *c, int status)

@@ -159,7 +159,8 @@ static void offer_content(struct http2_stream *s)
 }
 
 static void respond_content(struct http_exchange *x, int status, const struct http_header *headers,
-                            size_t count, const struct http_content *content)
+                            size_t count, const struct http_content *content,
+                            struct http_prepared *prepared)
 {
     struct http2_stream *s = of(x);
     must(s->phase == HTTP2_HANDLING);

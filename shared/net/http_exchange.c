@@ -135,8 +135,9 @@ void http_content_release(struct http_content *content)
         gone.release(gone.owner);
 }
 
-void http_respond_content(struct http_exchange *x, int status, const struct http_header *headers,
-                          size_t count, const struct http_content *content)
+static void respond_content(struct http_exchange *x, int status, const struct http_header *headers,
+                            size_t count, const struct http_content *content,
+                            struct http_prepared *prepared)
 {
     if (!is_open(x)) {
         struct http_content unsent = *content;
@@ -145,7 +146,19 @@ void http_respond_content(struct http_exchange *x, int status, const struct http
     }
     log_debug(x->log, "http.answer status=%d bytes=%zu", status, content->len);
     METRIC_INC(x->worker->metrics.http_requests_total);
-    x->protocol->respond_content(x, status, headers, count, content);
+    x->protocol->respond_content(x, status, headers, count, content, prepared);
+}
+
+void http_respond_content(struct http_exchange *x, int status, const struct http_header *headers,
+                          size_t count, const struct http_content *content)
+{
+    respond_content(x, status, headers, count, content, NULL);
+}
+
+void http_respond_prepared(struct http_exchange *x, struct http_prepared *p,
+                           const struct http_content *content)
+{
+    respond_content(x, p->status, p->headers, p->count, content, p);
 }
 
 static void respond_json_with(struct http_exchange *x, int status, json_t *body,

@@ -55,7 +55,8 @@ struct http_protocol {
     void (*respond)(struct http_exchange *x, int status, const struct http_header *headers,
                     size_t count, struct slice body);
     void (*respond_content)(struct http_exchange *x, int status, const struct http_header *headers,
-                            size_t count, const struct http_content *content);
+                            size_t count, const struct http_content *content,
+                            struct http_prepared *prepared); /* may be NULL */
     void (*stream)(struct http_exchange *x, int status, const struct http_header *headers,
                    size_t count);
     /* Of a stream that is no answer to HEAD. */

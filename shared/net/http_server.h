@@ -138,6 +138,26 @@ struct http_content {
 void http_respond_content(struct http_exchange *x, int status, const struct http_header *headers,
                           size_t count, const struct http_content *content);
 
+/*
+ * An answer that many get with the same status, headers and length: the first of them in a second
+ * writes the head for the others.  Of one worker; what `headers` and their values point at lives as
+ * long.
+ */
+#define HTTP_PREPARED_MAX 768 /* bytes of a head that is kept */
+struct http_prepared {
+    int status;
+    const struct http_header *headers;
+    size_t count;
+    /* Private: the head as HTTP/1.1 has it, for those who stay. */
+    const struct http_server *server;
+    int64_t date_s;
+    size_t body_len, head_len;
+    uint8_t head[HTTP_PREPARED_MAX];
+};
+/* As http_respond_content(). */
+void http_respond_prepared(struct http_exchange *x, struct http_prepared *p,
+                           const struct http_content *content);
+
 /* Begins an endless answer (to HEAD: the whole answer is its head; on_gone follows): the head is
  * sent, the body follows with http_stream_writev; the peer can tell its end (http_stream_end) from
  * a lost connection, unless it speaks HTTP/1.0. */

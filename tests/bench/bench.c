@@ -16,6 +16,7 @@ static const char help[] =
     "MS] [-e]\n"
     "       sluice-bench watch -u URL... [-n N] [-t S] [-r RATE] [-m M] [-b KBIT] [-R]\n"
     "       sluice-bench bare -f FILE [-n N] [-t S] [-k MS]\n"
+    "       sluice-bench hold -u PLAYLIST|-B BYTES [-n N] [-k ROUNDS] [-P PID] [-z]\n"
     "\n"
     "  URL    rtmp://IP:PORT/APP/STREAM, load also http://IP:PORT/APP/STREAM.flv; %d in it is the\n"
     "         number of the player or publisher, with -m M counted modulo M\n"
@@ -28,14 +29,19 @@ static const char help[] =
     "  -R     whose connection breaks goes to the next URL at once; SIGUSR1: all go\n"
     "  -a MS  pause after a refusal\n"
     "  -M N   video frames end with a mark (mark.h); N is the first connection's session\n"
+    "  -T     as -M, and the mark says when the frame was sent\n"
+    "  -B N   bytes of an answer that the bare calls send      -z  players take gzip\n"
     "  -b K   a player reads K kbit/s only\n"
     "  -k MS  merge writes for so long; 0: one write per message\n";
 
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {
-    {"load", load_main}, {"publish", publish_main}, {"bare", bare_main}, {"watch", watch_main}};
+} commands[] = {{"load", load_main},
+                {"publish", publish_main},
+                {"bare", bare_main},
+                {"watch", watch_main},
+                {"hold", hold_main}};
 
 static int usage(void)
 {

@@ -82,6 +82,9 @@ class Node:
     def flv(self, stream):
         return f"http://{HOST}:{self.ports['http']}/live/{stream}.flv"
 
+    def playlist(self, stream):
+        return f"http://{HOST}:{self.ports['http']}/live/{stream}/main.m3u8"
+
     def metric(self, name):
         url = f"http://{HOST}:{self.ports['admin']}/metrics"
         with urllib.request.urlopen(url, timeout=5) as answer:

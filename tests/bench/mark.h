@@ -13,7 +13,8 @@
 #define MARK_SIZE 12 /* bytes: "SLMK", session, index, both big endian */
 
 struct mark {
-    uint32_t session; /* of the publisher; rises with each connection */
+    uint32_t session; /* of the publisher; rises with each connection.  Or when it was sent: the
+                       * low bits of clock_us() */
     uint32_t index;   /* of the frame in the session, 0 for the first that is marked */
 };
 

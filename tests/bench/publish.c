@@ -41,7 +41,7 @@ struct publish_options {
     int64_t run_us, life_us; /* life: of each publisher, 0 for as long as the run */
     int64_t retry_us;
     uint32_t session; /* of the first connection; 0: frames are not marked */
-    bool events, again;
+    bool events, again, timed;
     const char *files[FILES_MAX]; /* a publisher's connections play one after the other */
     int file_count;
 };
@@ -153,6 +153,8 @@ static struct slice body_of(struct publish *p, struct publisher *one, const stru
     if (one->mark.session == 0 || e->type != FLV_TAG_VIDEO || e->config)
         return e->body;
     memcpy(p->marked, e->body.p, e->body.len);
+    if (p->options.timed)
+        one->mark.session = (uint32_t)clock_us();
     if (mark_write(p->marked, e->body.len, one->mark))
         one->mark.index++;
     return slice_of(p->marked, e->body.len);
@@ -361,7 +363,7 @@ static void run(struct publish *p)
 
 static int parse(struct publish_options *o, int argc, char **argv)
 {
-    for (int c; (c = getopt(argc, argv, "u:f:n:t:r:l:M:a:Re")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "u:f:n:t:r:l:M:a:ReT")) != -1;) {
         switch (c) {
         case 'u':
             if (!targets_add(o->targets, &o->target_count, optarg))
@@ -372,6 +374,10 @@ static int parse(struct publish_options *o, int argc, char **argv)
             break;
         case 'M':
             o->session = (uint32_t)bench_number(optarg, 1, INT32_MAX);
+            break;
+        case 'T':
+            o->timed = true;
+            o->session = 1;
             break;
         case 'a':
             o->retry_us = bench_number(optarg, 1, BENCH_SECONDS_MAX * 1000) * 1000;

@@ -12,6 +12,7 @@ struct site {
     struct http_server *server;
     int fd; /* the client */
     struct inbox in;
+    struct http_prepared prepared;
     struct http_exchange *later;
     int gone, writable, calls;
     enum close_reason why;
@@ -92,6 +93,18 @@ static void content(struct http_exchange *x, const struct http_request *req, voi
     http_respond_content(x, 200, NULL, 0, &c);
 }
 
+static void prepared(struct http_exchange *x, const struct http_request *req, void *arg)
+{
+    static const struct http_header header = {"X-Word", {(const uint8_t *)"word", 4}};
+    struct site *s = arg;
+    s->pieces[0] = (struct iovec){s->bytes, 9};
+    const struct http_content c = {s->pieces, 1, 0, 9, on_release, s};
+    s->prepared.status = 200;
+    s->prepared.headers = &header;
+    s->prepared.count = 1;
+    http_respond_prepared(x, &s->prepared, &c);
+}
+
 static void content_forged(struct http_exchange *x, const struct http_request *req, void *arg)
 {
     struct site *s = arg;
@@ -131,6 +144,7 @@ static const struct http_route routes[] = {
     ROUTE("GET", "/huge", huge),
     ROUTE("GET", "/content", content),
     ROUTE("GET", "/content_forged", content_forged),
+    ROUTE("GET", "/prepared", prepared),
     ROUTE("GET", "/304", not_modified),
     ROUTE("GET", "/json", json),
 };
@@ -572,6 +586,41 @@ static void content_nobody_takes(void **state)
     dial(s);
 }
 
+/* Who does not stay, and who is old, must not get the others' head, nor they theirs. */
+static void a_prepared_head(void **state)
+{
+    struct site *s = *state;
+    send_text(s->fd, "GET /prepared HTTP/1.1\r\nHost: h\r\n\r\n"
+                     "HEAD /prepared HTTP/1.1\r\nHost: h\r\n\r\n"
+                     "GET /prepared HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+                     "GET /prepared HTTP/1.1\r\nHost: h\r\n\r\n"
+                     "GET /prepared HTTP/1.1\r\n" END);
+    READ_UNTIL(&s->f, &s->in, s->fd, s->in.eof);
+    assert_int_equal(s->released, 5);
+    assert_true(s->prepared.head_len > 0);
+    assert_int_equal(inbox_count(&s->in, "HTTP/1.1 200 OK\r\n"), 5);
+    assert_int_equal(inbox_count(&s->in, "\r\nX-Word: word\r\n"), 5);
+    assert_int_equal(inbox_count(&s->in, "\r\nContent-Length: 9\r\n"), 5);
+    assert_int_equal(inbox_count(&s->in, "\r\nDate: "), 5);
+    assert_int_equal(inbox_count(&s->in, "\r\nConnection: keep-alive\r\n"), 1);
+    assert_int_equal(inbox_count(&s->in, "\r\nConnection: close\r\n"), 1);
+    char *body = memmem(s->in.data, s->in.len, s->bytes, 9);
+    assert_non_null(body);
+    assert_memory_equal(s->in.data + s->in.len - 9, s->bytes, 9);
+}
+
+/* Its date is the present one. */
+static void a_prepared_head_goes_out_of_date(void **state)
+{
+    struct site *s = *state;
+    send_text(s->fd, "GET /prepared HTTP/1.1\r\nHost: h\r\n\r\n");
+    READ_UNTIL(&s->f, &s->in, s->fd, inbox_has(&s->in, "\r\n\r\n"));
+    s->prepared.date_s--;
+    s->prepared.head[9] = '4'; /* the status */
+    send_text(s->fd, "GET /prepared HTTP/1.1\r\nHost: h\r\n\r\n");
+    READ_UNTIL(&s->f, &s->in, s->fd, inbox_count(&s->in, "HTTP/1.1 200 OK\r\n") == 2);
+}
+
 static void content_whose_head_cannot_be_written(void **state)
 {
     struct site *s = *state;
@@ -796,6 +845,8 @@ int main(void)
         SITE_TEST(content_to_a_slow_reader),
         SITE_TEST(content_nobody_takes),
         SITE_TEST(content_whose_head_cannot_be_written),
+        SITE_TEST(a_prepared_head),
+        SITE_TEST(a_prepared_head_goes_out_of_date),
         SITE_TEST(a_stream_to_a_slow_reader),
         SITE_TEST(a_stream_notices_that_its_peer_left),
         SITE_TEST(a_late_stream_notices_that_its_peer_left),

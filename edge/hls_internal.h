@@ -79,9 +79,11 @@ struct hls_view {
     int64_t segment_us; /* what segments are meant to last */
     struct cut_plan plan;
     uint64_t first_msn;
-    struct m3u8_segment *segments; /* the last may be open; without init_hash */
+    /* The last may be open.  What differs between renditions is set when one is written. */
+    struct m3u8_segment *segments;
     size_t count;
     struct m3u8_part *parts;
+    struct log_part_has *has; /* of each of parts */
 };
 
 enum hls_range { HLS_RANGE_NONE, HLS_RANGE_FROM, HLS_RANGE_LAST };

@@ -56,14 +56,43 @@ static void fill_reports(struct hls_stream *s, struct model *m)
     }
 }
 
+static bool is_in(const struct log_part_has *has, struct hls_rendition r)
+{
+    if (r.kind == HLS_MAIN)
+        return ((has->video | has->audio) & 1) != 0;
+    return ((r.kind == HLS_VIDEO ? has->video : has->audio) >> r.track & 1) != 0;
+}
+
+/* Of a segment of one rendition: parts without a sample are gaps. */
+static void set_parts(const struct hls_view *v, struct m3u8_segment *to, struct hls_rendition r,
+                      bool has_video)
+{
+    size_t at = (size_t)(to->parts - v->parts);
+    const struct log_part_has *has = &v->has[at];
+    bool empty = true;
+    for (uint32_t i = 0; i < to->part_count; i++, has++) {
+        struct m3u8_part *p = &v->parts[at + i];
+        p->independent = !has_video || (has->keys >> r.track & 1) != 0;
+        p->gap = to->gap || !is_in(has, r);
+        empty = empty && p->gap;
+    }
+    to->gap = to->gap || empty;
+    to->independent = !has_video || (to->part_count > 0 && (v->has[at].starts >> r.track & 1) != 0);
+}
+
 /* The view's segments are every rendition's, but for this. */
-static void set_inits(struct hls_stream *s, struct hls_rendition r)
+static void set_rendition(struct hls_stream *s, struct hls_rendition r)
 {
     struct hls_view *v = &s->view;
     for (size_t i = 0; i < v->count; i++) {
-        const struct hls_init *init = hls_init_get(s, v->segments[i].epoch, v->first_msn + i, r);
-        v->segments[i].gap = init == NULL;
-        v->segments[i].init_hash = init != NULL ? init->hash : 0;
+        struct m3u8_segment *to = &v->segments[i];
+        const struct hls_init *init = hls_init_get(s, to->epoch, v->first_msn + i, r);
+        const struct hls_tracks *t = hls_tracks_get(s, to->epoch, v->first_msn + i);
+        bool has_video =
+            r.kind != HLS_AUDIO && t != NULL && hls_tracks_find(t, FRAME_VIDEO, r.track) != NULL;
+        to->gap = init == NULL;
+        to->init_hash = init != NULL ? init->hash : 0;
+        set_parts(v, to, r, has_video);
     }
 }
 
@@ -81,7 +110,7 @@ static int write_media(struct hls_stream *s, struct hls_rendition r, bool delta,
     m.media.reports = m.reports;
     m.hint = (struct hls_object){HLS_PART, r, v->epoch, v->head.msn, v->head.parts, 0};
     m.media.hint = v->has_hint ? &m.hint : NULL;
-    set_inits(s, r);
+    set_rendition(s, r);
     fill_reports(s, &m);
     return m3u8_write_media(&m.media, delta, out);
 }
@@ -118,6 +147,42 @@ static void add_codec(char *to, const struct hls_track *t)
         snprintf(to + len, CODECS_MAX - len, "%s%s", len > 0 ? "," : "", t->info.codecs);
 }
 
+static uint32_t clip_bps(uint64_t bps)
+{
+    return bps < UINT32_MAX ? (uint32_t)bps : UINT32_MAX;
+}
+
+static const struct cut_rate *find_rate(const struct cut_plan *plan, enum frame_kind kind,
+                                        unsigned track)
+{
+    for (uint32_t i = 0; i < plan->rate_count; i++)
+        if (plan->rates[i].track == ((unsigned)kind << 8 | track))
+            return &plan->rates[i];
+    return NULL;
+}
+
+/* Its video and the sound that needs most; of a stream without other tracks what was declared. */
+static uint64_t average_bps(const struct cut_plan *plan, const struct hls_tracks *t,
+                            struct hls_rendition r)
+{
+    const struct cut_rate *video = find_rate(plan, FRAME_VIDEO, r.track);
+    uint64_t audio_bps = 0;
+    for (unsigned i = 0; i < LOG_TRACKS_MAX; i++) {
+        const struct cut_rate *audio = find_rate(plan, FRAME_AUDIO, i);
+        if (audio != NULL && audio->bps > audio_bps)
+            audio_bps = audio->bps;
+    }
+    bool alone = t->count <= 2 && r.kind == HLS_MAIN;
+    uint64_t bps = alone ? plan->average_bps : (video != NULL ? video->bps : 0) + audio_bps;
+    return bps > BANDWIDTH_LEAST ? bps : BANDWIDTH_LEAST;
+}
+
+static uint32_t frame_rate_milli(const struct cut_plan *plan, struct hls_rendition r)
+{
+    const struct cut_rate *rate = find_rate(plan, FRAME_VIDEO, r.track);
+    return r.kind == HLS_MAIN ? plan->frame_rate_milli : rate != NULL ? rate->frame_rate_milli : 0;
+}
+
 static void add_variant(struct variants *v, struct hls_stream *s, const struct hls_tracks *t,
                         struct hls_rendition r, bool has_group)
 {
@@ -125,13 +190,14 @@ static void add_variant(struct variants *v, struct hls_stream *s, const struct h
     char *codecs = v->codecs[v->model.variant_count++];
     const struct hls_track *video = hls_tracks_find(t, FRAME_VIDEO, r.track);
     const struct cut_plan *plan = &s->view.plan;
-    uint64_t bps = plan->average_bps > BANDWIDTH_LEAST ? plan->average_bps : BANDWIDTH_LEAST;
-    uint64_t peak_bps = plan->peak_bps > bps ? plan->peak_bps : bps * BANDWIDTH_PEAK;
+    uint64_t bps = average_bps(plan, t, r), peak_bps = bps * BANDWIDTH_PEAK;
+    if (bps == plan->average_bps && plan->peak_bps > peak_bps)
+        peak_bps = plan->peak_bps;
     add_codec(codecs, video);
     add_codec(codecs, hls_tracks_find(t, FRAME_AUDIO, 0));
     *to = (struct m3u8_variant){.rendition = r,
-                                .bandwidth_bps = (uint32_t)peak_bps,
-                                .average_bps = (uint32_t)bps,
+                                .bandwidth_bps = clip_bps(peak_bps),
+                                .average_bps = clip_bps(bps),
                                 .codecs = codecs};
     if (has_group) {
         to->audio_group = r.kind == HLS_MAIN ? "main" : "alone";
@@ -142,7 +208,7 @@ static void add_variant(struct variants *v, struct hls_stream *s, const struct h
         return;
     to->width = video->info.video.width;
     to->height = video->info.video.height;
-    to->frame_rate_milli = r.kind == HLS_MAIN ? plan->frame_rate_milli : 0;
+    to->frame_rate_milli = frame_rate_milli(plan, r);
 }
 
 static int write_multivariant(struct hls_stream *s, struct buf *out)

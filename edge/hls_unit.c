@@ -2,8 +2,8 @@
  * frames of a part ──by track──▶ runs of samples ──fmp4──▶ head, payloads
  *
  * Times are the frames' own, on the run's line.  A sample lasts until the next one of its track;
- * the last of a part until the next part begins when it is of the clock track, else as long as the
- * codec says or as the one before it, which the next part's decoding time puts right.
+ * the last of a part until the next part's first one when both are of the clock track, else as long
+ * as the codec says or as the one before it, which the next part's decoding time puts right.
  */
 #include "edge/hls_unit.h"
 
@@ -38,7 +38,7 @@ static int64_t ticks(int64_t us, uint32_t timescale)
 struct span {
     uint64_t from, to;
     int64_t end_us;
-    uint16_t clock;
+    int32_t next; /* track of the frame at end_us; -1: none is there */
 };
 
 /* The next media frame of the track at or after seq, or NULL. */
@@ -65,8 +65,8 @@ static uint32_t sample_length(const struct hls_track *t, const struct span *at,
 {
     uint32_t even = t->info.kind == FLV_AUDIO ? codec_frame_samples(&t->info, frame_coded(f)) : 0;
     int64_t next_us = next != NULL ? next->dts_us : at->end_us;
-    bool is_clock = t->number == at->clock;
-    if (next == NULL && !is_clock && (even > 0 || previous > 0))
+    bool is_known = next != NULL || t->number == at->next;
+    if (!is_known && (even > 0 || previous > 0))
         return even > 0 ? even : previous;
     int64_t length = length_between(t, f, next_us);
     int64_t off_us =
@@ -115,7 +115,14 @@ static uint32_t collect(const struct builder *b, const struct hls_track *t, cons
 static int add_part(struct builder *b, const struct log_part *part, struct buf *heads)
 {
     const struct log_extent e = run_part_extent(b->run, part);
-    const struct span at = {e.from, e.to, part->cut.start_us + e.duration_us, part->cut.clock};
+    const struct log_part *next = run_next_part(b->run, part);
+    struct span at = {e.from, e.to, part->cut.start_us + e.duration_us, -1};
+    if (next != NULL && next->first_number == part->cut.clock) {
+        at.end_us = next->first_us;
+        at.next = part->cut.clock;
+    } else if (next == NULL) {
+        at.next = part->cut.clock;
+    }
     struct fmp4_run runs[LOG_TRACKS_MAX];
     struct fmp4_part p = {fmp4_sequence(part->cut.msn, part->cut.part), runs, 0};
     size_t n = 0, head_len, payload_len;

@@ -20,8 +20,10 @@ void hls_view_fini(struct hls_view *v)
 {
     free(v->segments);
     free(v->parts);
+    free(v->has);
     v->segments = NULL;
     v->parts = NULL;
+    v->has = NULL;
     v->count = 0;
 }
 
@@ -43,8 +45,8 @@ static void add_parts(struct gather *g, const struct run *r, const struct log_pa
         const struct log_extent e = run_part_extent(r, p);
         if (!e.complete || to->part_count > HLS_PART_MAX || g->part_count == g->part_room)
             break;
-        g->v->parts[g->part_count++] =
-            (struct m3u8_part){.duration_us = e.duration_us, .independent = p->has_key};
+        g->v->has[g->part_count] = p->has;
+        g->v->parts[g->part_count++] = (struct m3u8_part){.duration_us = e.duration_us};
         to->part_count++;
     }
     to->parts = g->v->parts + from;
@@ -67,8 +69,7 @@ static void add_segment(struct gather *g, const struct run *r, const struct log_
                                 .dsn = first->cut.dsn,
                                 .wall_us = first->cut.wall_us,
                                 .duration_us = e.duration_us,
-                                .complete = e.complete,
-                                .independent = first->cut.independent};
+                                .complete = e.complete};
     add_parts(g, r, first, to);
 }
 
@@ -159,7 +160,9 @@ static void set_plan(struct hls_view *v, const struct run *r)
 {
     v->plan = r->plan;
     v->target_s = m3u8_target_s(r->plan.segment_ms);
-    v->part_target_us = m3u8_part_target_us(r->plan.part_ms);
+    v->part_target_us = r->plan.part_target_us;
+    if (v->part_target_us == 0) /* it ended before that was decided */
+        v->part_target_us = m3u8_part_target_us(r->plan.part_ms, 0);
     v->can_skip = m3u8_can_skip(r->plan.segment_ms, r->plan.window_segments);
     v->segment_us = (int64_t)r->plan.segment_ms * 1000;
 }
@@ -174,6 +177,7 @@ static void fill(struct gather *g, const struct run *r, const struct run *coming
     g->segment_room = g->part_room < SEGMENTS_MAX ? g->part_room : SEGMENTS_MAX;
     v->segments = xcalloc(g->segment_room, sizeof v->segments[0]);
     v->parts = xcalloc(g->part_room, sizeof v->parts[0]);
+    v->has = xcalloc(g->part_room, sizeof v->has[0]);
     for (size_t i = 0; i < n; i++)
         add_run(g, runs[i]);
     /* An open segment without a part is only a hint. */
@@ -206,7 +210,8 @@ bool hls_view_update(struct hls_stream *s)
         g.oldest_msn = oldest_listed(r, run_newest_part(r)->cut.msn, v);
         fill(&g, r, coming);
         bool is_short = v->count > 0 && v->first_msn > g.oldest_msn;
-        v->ready = v->ready && (!is_short || clock_us() - s->opened_us > PAST_US);
+        v->ready = v->ready && (r->plan.part_target_us > 0 || r->ended) &&
+                   (!is_short || clock_us() - s->opened_us > PAST_US);
     }
     bool changed = !same_place(&old, v);
     hls_view_fini(&old);

@@ -6,6 +6,7 @@
 #include "origin/claim_internal.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static struct cut_plan settings_of(const struct claim *cl)
 {
@@ -59,7 +60,7 @@ static uint64_t oldest_msn(const struct log *l, const struct run *run)
     return msn;
 }
 
-static void go_on_from(const struct claim *cl, const struct run *before, struct cut_plan *plan)
+static void go_on_from(struct claim *cl, const struct run *before, struct cut_plan *plan)
 {
     const struct cut *last = &run_newest_part(before)->cut;
     plan->first_msn = last->msn + 1;
@@ -67,6 +68,14 @@ static void go_on_from(const struct claim *cl, const struct run *before, struct 
     plan->previous_epoch = before->epoch;
     plan->previous_last_seq = before->next - 1;
     plan->base_msn = oldest_msn(cl->feed->log, before);
+    plan->peak_bps = before->plan.peak_bps;
+    plan->average_bps = before->plan.average_bps;
+    plan->frame_rate_milli = before->plan.frame_rate_milli;
+    plan->part_target_us = before->plan.part_target_us;
+    plan->rate_count = before->plan.rate_count;
+    memcpy(plan->rates, before->plan.rates, sizeof plan->rates);
+    if (plan->part_target_us > 0)
+        cl->segmenter.part_target_us = plan->part_target_us;
 }
 
 static void jump(const struct claim *cl, const struct run *before, struct cut_plan *plan)
@@ -91,6 +100,7 @@ void claim_cut_begin(struct claim *cl, int64_t wall_us)
     cl->last_epoch = newest != NULL ? newest->epoch : 0;
     segmenter_fini(&cl->segmenter);
     segmenter_init(&cl->segmenter, &o);
+    cl->declared = false;
 }
 
 void claim_cut_take(struct claim *cl, struct frame *f)
@@ -109,15 +119,21 @@ static void tell_cluster(const struct claim *cl)
                      (int)cl->tracks);
 }
 
+/* All of it is known when the first segment has ended; until then what the run goes on from was
+ * declared with holds. */
 static void declare(struct claim *cl, const struct run *run)
 {
     const struct segmenter_declared *d = &cl->segmenter.declared;
-    if (!d->known || run->plan.peak_bps != 0 || run->plan.segment_ms == 0)
-        return;
     struct cut_plan plan = run->plan;
+    if (d->rate_count == 0 || cl->declared || plan.segment_ms == 0)
+        return;
+    cl->declared = true;
     plan.peak_bps = d->peak_bps;
     plan.average_bps = d->average_bps;
     plan.frame_rate_milli = d->frame_rate_milli;
+    plan.part_target_us = (uint32_t)cl->segmenter.part_target_us;
+    plan.rate_count = d->rate_count;
+    memcpy(plan.rates, d->rates, sizeof plan.rates);
     feed_set_plan(cl->feed, &plan);
 }
 

@@ -35,6 +35,7 @@ struct claim {
     uint32_t tracks;            /* as the cluster was told */
     uint64_t last_epoch;        /* of the run before ours in the feed's log, when ours was opened */
     struct segmenter segmenter; /* of the run that is open: LIVE and LOST */
+    bool declared; /* what the run is like has been told */
     struct claim_next {
         int64_t msn, dsn; /* CLUSTER_NEXT_NONE: not known */
         uint64_t epoch;   /* of the run that they go on from */

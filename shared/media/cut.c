@@ -7,7 +7,10 @@
 #define US_PER_S      1000000
 #define DSN_BEGAN_S   1767225600 /* 2026-01-01 */
 
-_Static_assert(sizeof(struct cut_plan) == 4 * 4 + 7 * 8, "plans are compared as bytes");
+_Static_assert(sizeof(struct cut_rate) == 12 &&
+                   sizeof(struct cut_plan) ==
+                       6 * 4 + 7 * 8 + CUT_TRACKS_MAX * sizeof(struct cut_rate),
+               "plans are compared as bytes");
 
 bool cut_plan_equal(const struct cut_plan *a, const struct cut_plan *b)
 {

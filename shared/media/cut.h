@@ -38,6 +38,14 @@ struct cut {
                                         segment is not for it */
 };
 
+/* What a track was like in a run's first segment. */
+struct cut_rate {
+    uint16_t track; /* frame_track_number() */
+    uint16_t none;
+    uint32_t bps;
+    uint32_t frame_rate_milli; /* frames per 1000 s; 0: sound */
+};
+
 /* How a run is cut, and what its owner declares of it: the same everywhere.  By value; without
  * padding, so that cut_plan_equal() may compare bytes. */
 struct cut_plan {
@@ -47,6 +55,9 @@ struct cut_plan {
     uint32_t frame_rate_milli;                     /* frames per 1000 s; 0: not known */
     uint64_t peak_bps, average_bps;                /* 0: not known yet */
     uint64_t first_msn, first_dsn;                 /* of the run's first segment */
+    uint32_t part_target_us;                       /* PART-TARGET; 0: not decided yet */
+    uint32_t rate_count;                           /* 0: not known yet */
+    struct cut_rate rates[CUT_TRACKS_MAX];
     uint64_t base_msn; /* the oldest msn that playlists of this run may list */
     uint64_t previous_epoch, previous_last_seq; /* the run that this one goes on from without a
                                                    jump, and its last frame; 0: none */

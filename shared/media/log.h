@@ -48,6 +48,13 @@ struct log_key {
     struct inforce *inforce;
 };
 
+/* Which tracks a part has frames of: a bit per track, up to 15. */
+struct log_part_has {
+    uint16_t video, audio;
+    uint16_t keys;   /* a key frame of video, too */
+    uint16_t starts; /* which is its first */
+};
+
 /*
  * A part, by the cut of its first frame.  Parts stay in the index when their frames have gone, for
  * (2 * window_segments + 2) segments: a playlist is a function of the newest ones, whatever is
@@ -55,9 +62,11 @@ struct log_key {
  */
 struct log_part {
     struct cut cut;
-    uint64_t seq;   /* its first frame */
-    uint64_t bytes; /* of payload, up to the next part */
-    bool has_key;   /* a key frame of video is in it, or it has no video: INDEPENDENT=YES */
+    uint64_t seq;          /* its first frame */
+    int64_t first_us;      /* dts of that frame */
+    uint16_t first_number; /* and its track */
+    uint64_t bytes;        /* of payload, up to the next part */
+    struct log_part_has has;
     struct inforce *inforce; /* part 0: what is in force at its first frame; else NULL */
 };
 

@@ -61,25 +61,31 @@ static bool may_follow(const struct run *r, const struct log_part *last, const s
 static void set_part(const struct run *r, struct log_part *p, const struct frame *f,
                      struct inforce *inforce)
 {
-    *p = (struct log_part){.cut = *f->cut, .seq = f->seq};
+    *p = (struct log_part){.cut = *f->cut,
+                           .seq = f->seq,
+                           .first_us = f->dts_us,
+                           .first_number = frame_track_number(f)};
     p->cut.msn += r->plan.first_msn;
     p->cut.dsn += r->plan.first_dsn;
     p->inforce = f->cut->part == 0 ? inforce_ref(inforce) : NULL;
 }
 
-static bool has_video(const struct run *r, uint32_t at)
+static void count_in(struct log_part *p, const struct frame *f)
 {
-    for (uint32_t i = at + 1; i-- > 0;)
-        if (part_at(r, i)->cut.part == 0)
-            return part_at(r, i)->cut.tracks[0] >> 8 == FRAME_VIDEO;
-    return r->video_seen;
-}
-
-static void count_in(struct log_part *p, const struct frame *f, bool video)
-{
+    struct log_part_has *has = &p->has;
     p->bytes += f->size;
-    if (!video || (f->kind == FRAME_VIDEO && f->track == 0 && (f->flags & FRAME_KEY) != 0))
-        p->has_key = true;
+    if (!frame_is_media(f) || f->track >= LOG_TRACKS_MAX)
+        return;
+    uint16_t bit = (uint16_t)(1U << f->track);
+    bool is_key = f->kind == FRAME_VIDEO && (f->flags & FRAME_KEY) != 0;
+    if (is_key && (has->video & bit) == 0)
+        has->starts |= bit;
+    if (is_key)
+        has->keys |= bit;
+    if (f->kind == FRAME_VIDEO)
+        has->video |= bit;
+    else
+        has->audio |= bit;
 }
 
 static void note_length(struct run *r, int64_t end_us)
@@ -111,7 +117,7 @@ void log_parts_append(struct run *r, const struct frame *f, struct inforce *info
     if (f->cut != NULL)
         add_cut(r, f, inforce);
     if (r->part_count > 0)
-        count_in(part_at(r, r->part_count - 1), f, has_video(r, r->part_count - 1));
+        count_in(part_at(r, r->part_count - 1), f);
 }
 
 /* The parts that begin in the block, oldest first; how many.  The last one goes on behind the
@@ -122,7 +128,6 @@ static uint32_t collect(const struct run *r, struct inforce *inforce, size_t cou
     const struct log_part *next = run_first_part(r);
     struct inforce *held = inforce_ref(inforce);
     uint32_t n = 0;
-    bool video = r->video_seen;
     uint64_t end = next != NULL ? next->seq : r->next;
     for (uint64_t seq = r->first; seq < end; seq++) {
         struct frame *f = run_frame(r, seq);
@@ -132,10 +137,8 @@ static uint32_t collect(const struct run *r, struct inforce *inforce, size_t cou
             (next == NULL || order(&next->cut, f->cut->msn + r->plan.first_msn, f->cut->part) > 0);
         if (fits)
             set_part(r, &out[n++], f, held);
-        if (fits && f->cut->part == 0)
-            video = f->cut->tracks[0] >> 8 == FRAME_VIDEO;
         if (n > 0)
-            count_in(&out[n - 1], f, video);
+            count_in(&out[n - 1], f);
         held = log_inforce_after(held, f);
     }
     inforce_unref(&held);

@@ -106,7 +106,7 @@ void relay_cut_give(struct relay_cut_ahead *ahead, struct frame *f)
 
 struct cut_plan relay_plan_of(const struct relay_state *s)
 {
-    return (struct cut_plan){
+    struct cut_plan plan = {
         .segment_ms = s->segment_ms,
         .part_ms = s->part_ms,
         .window_segments = s->window_segments,
@@ -118,7 +118,15 @@ struct cut_plan relay_plan_of(const struct relay_state *s)
         .base_msn = s->base_msn,
         .previous_epoch = s->previous_epoch,
         .previous_last_seq = s->previous_last_seq,
+        .part_target_us = s->part_target_us,
+        .rate_count = (uint32_t)s->rate_count,
     };
+    for (size_t i = 0; i < s->rate_count; i++) {
+        plan.rates[i].track = s->rates[i].track;
+        plan.rates[i].bps = s->rates[i].bps;
+        plan.rates[i].frame_rate_milli = s->rates[i].frame_rate_milli;
+    }
+    return plan;
 }
 
 void relay_plan_put(struct relay_state *s, const struct cut_plan *plan)
@@ -136,6 +144,13 @@ void relay_plan_put(struct relay_state *s, const struct cut_plan *plan)
     s->has_previous = plan->previous_epoch != 0;
     s->previous_epoch = plan->previous_epoch;
     s->previous_last_seq = plan->previous_last_seq;
+    s->part_target_us = plan->part_target_us;
+    s->rate_count = plan->rate_count;
+    for (size_t i = 0; i < plan->rate_count; i++) {
+        s->rates[i].track = plan->rates[i].track;
+        s->rates[i].bps = plan->rates[i].bps;
+        s->rates[i].frame_rate_milli = plan->rates[i].frame_rate_milli;
+    }
 }
 
 /* The record does not carry it: it is in the body. */

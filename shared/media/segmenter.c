@@ -1,4 +1,4 @@
-#include "media/segmenter.h"
+#include "media/segmenter_internal.h"
 
 #include "media/sample.h"
 #include "proto/m3u8.h"
@@ -99,34 +99,7 @@ static void set_clock(struct segmenter *s, uint16_t number, int64_t newest_us)
     if (s->open && s->now.clock == number)
         return;
     s->now.clock = number;
-    s->clock_newest_us = newest_us;
-    s->clock_distance_us = 0;
-    memset(s->steps_us, 0, sizeof s->steps_us);
-}
-
-static int64_t part_target_us(const struct segmenter *s)
-{
-    return m3u8_part_target_us(s->o.part_ms);
-}
-
-static void note_step(struct segmenter *s, int64_t dts_us)
-{
-    int64_t distance_us = dts_us - s->clock_newest_us;
-    if (distance_us <= 0)
-        return;
-    s->clock_newest_us = dts_us;
-    s->clock_distance_us = distance_us;
-    if (distance_us <= part_target_us(s))
-        s->steps_us[s->step_at++ % SEGMENTER_STEPS] = distance_us;
-}
-
-static int64_t step_us(const struct segmenter *s)
-{
-    int64_t longest_us = 0;
-    for (int i = 0; i < SEGMENTER_STEPS; i++)
-        if (s->steps_us[i] > longest_us)
-            longest_us = s->steps_us[i];
-    return longest_us;
+    segmenter_parts_clock(s, newest_us);
 }
 
 /* The first choice of a segment's clock: a number below all others, as tracks are in order. */
@@ -165,18 +138,20 @@ static int64_t target_us(const struct segmenter *s)
 static void stand_in(struct segmenter *s, const struct segmenter_track *t, int64_t dts_us)
 {
     const struct segmenter_track *clock = find_track(s, s->now.clock);
-    bool overdue = dts_us - s->segment_us >= target_us(s) + OVERDUE_US;
-    if (overdue || is_silent(clock, dts_us))
+    int64_t place_us = segmenter_place_us(t, dts_us);
+    int64_t at_us = place_us < dts_us ? place_us : dts_us;
+    bool overdue = at_us - s->segment_us >= target_us(s) + OVERDUE_US;
+    if (overdue || is_silent(clock, at_us))
         set_clock(s, t->number, dts_us);
 }
 
 /* --- opening --- */
 
-static void begin_unit(struct segmenter *s, struct frame *f)
+static void begin_unit(struct segmenter *s, struct frame *f, int64_t start_us)
 {
     struct cut *now = &s->now;
-    if (f->dts_us > now->start_us)
-        now->start_us = f->dts_us;
+    if (start_us > now->start_us)
+        now->start_us = start_us;
     now->wall_us = s->o.wall_us + now->start_us;
     now->independent =
         f->kind == FRAME_VIDEO ? (f->flags & FRAME_KEY) != 0 : now->tracks[0] >> 8 != FRAME_VIDEO;
@@ -224,16 +199,36 @@ static bool any_changed(const struct segmenter *s)
     return false;
 }
 
+static uint32_t per_second(uint64_t n, int64_t duration_us)
+{
+    uint64_t rate = n * US_PER_S / (uint64_t)duration_us;
+    return rate < UINT32_MAX ? (uint32_t)rate : UINT32_MAX;
+}
+
+/* What the first segment was like. */
 static void measure(struct segmenter *s, int64_t end_us)
 {
     struct segmenter_declared *d = &s->declared;
-    uint64_t duration_us = end_us > s->segment_us ? (uint64_t)(end_us - s->segment_us) : 1;
+    int64_t duration_us = end_us > s->segment_us ? end_us - s->segment_us : 1;
+    uint64_t bps = 0;
+    for (uint32_t i = 0; i < s->track_count; i++) {
+        const struct segmenter_track *t = &s->tracks[i];
+        struct cut_rate *rate = &d->rates[d->rate_count];
+        if (t->first_frames == 0)
+            continue;
+        rate->track = t->number;
+        rate->bps = per_second(t->first_bytes * 8, duration_us);
+        rate->frame_rate_milli = is_video(t) ? per_second(t->first_frames * 1000, duration_us) : 0;
+        bps += rate->bps;
+        d->rate_count++;
+        if (d->frame_rate_milli == 0 && t->number == 0)
+            d->frame_rate_milli = rate->frame_rate_milli;
+    }
+    if (!d->known) {
+        d->average_bps = bps;
+        d->peak_bps = bps * PEAK_PERCENT / 100;
+    }
     d->known = true;
-    d->average_bps = s->first_bytes * 8 * US_PER_S / duration_us;
-    d->peak_bps = d->average_bps * PEAK_PERCENT / 100;
-    d->frame_rate_milli = s->metadata.frame_rate_milli;
-    if (d->frame_rate_milli == 0 && s->now.clock == 0)
-        d->frame_rate_milli = (uint32_t)(s->first_frames * 1000 * US_PER_S / duration_us);
 }
 
 static void declare(struct segmenter *s)
@@ -247,11 +242,14 @@ static void declare(struct segmenter *s)
                                               .frame_rate_milli = m->frame_rate_milli};
 }
 
-static void open_segment(struct segmenter *s, const struct segmenter_track *t, struct frame *f)
+static void open_segment(struct segmenter *s, const struct segmenter_track *t, struct frame *f,
+                         int64_t start_us)
 {
     bool renewed = drop_unready(s) || any_changed(s);
-    if (s->open && !s->declared.known)
+    if (s->open && s->declared.rate_count == 0)
         measure(s, f->dts_us);
+    if (s->open)
+        segmenter_settle(s);
     list_tracks(s);
     s->now.part = 0;
     if (!s->open) {
@@ -268,7 +266,7 @@ static void open_segment(struct segmenter *s, const struct segmenter_track *t, s
     s->step_pending = false;
     choose_clock(s, t, f->dts_us);
     s->open = true;
-    begin_unit(s, f);
+    begin_unit(s, f, start_us);
     s->segment_us = s->now.start_us;
 }
 
@@ -306,7 +304,7 @@ static void open_first(struct segmenter *s, const struct segmenter_track *t, str
         return;
     for (uint32_t i = 0; i < s->track_count; i++)
         s->tracks[i].listed = s->tracks[i].ready;
-    open_segment(s, t, f);
+    open_segment(s, t, f, f->dts_us);
 }
 
 /* --- the limits --- */
@@ -322,6 +320,14 @@ static bool must_cut(struct segmenter *s, struct segmenter_track *t, const struc
     return true;
 }
 
+/* Sound may be ahead of the clock, which goes on where it is. */
+static int64_t forced_start_us(const struct segmenter *s, const struct segmenter_track *t,
+                               const struct frame *f)
+{
+    int64_t next_us = s->clock_newest_us + s->clock_distance_us;
+    return t->number != s->now.clock && f->dts_us > next_us ? next_us : f->dts_us;
+}
+
 static bool segment_ends(const struct segmenter *s, const struct frame *f)
 {
     int64_t segment_us = (int64_t)s->o.segment_ms * US_PER_MS;
@@ -332,24 +338,16 @@ static bool segment_ends(const struct segmenter *s, const struct frame *f)
            (lasted_us > 0 && lasted_us + s->clock_distance_us >= target_us(s) + ROUNDED_UP_US);
 }
 
-static bool part_ends(const struct segmenter *s, const struct frame *f)
+static void cut_by_limits(struct segmenter *s, struct segmenter_track *t, struct frame *f)
 {
-    int64_t lasted_us = f->dts_us - s->now.start_us;
-    return lasted_us >= (int64_t)s->o.part_ms * US_PER_MS ||
-           (lasted_us > 0 && lasted_us + step_us(s) > part_target_us(s));
-}
-
-static void cut_by_clock(struct segmenter *s, const struct segmenter_track *t, struct frame *f)
-{
+    int64_t start_us;
     if (t->number != s->now.clock)
         stand_in(s, t, f->dts_us);
-    if (t->number != s->now.clock)
-        return;
-    if (segment_ends(s, f)) {
-        open_segment(s, t, f);
-    } else if (part_ends(s, f)) {
+    if (t->number == s->now.clock && segment_ends(s, f)) {
+        open_segment(s, t, f, segmenter_unit_start_us(s, f->dts_us));
+    } else if (segmenter_part_ends(s, t, f, &start_us)) {
         s->now.part++;
-        begin_unit(s, f);
+        begin_unit(s, f, start_us);
     }
 }
 
@@ -359,17 +357,17 @@ static void take_media(struct segmenter *s, struct segmenter_track *t, struct fr
     if (!t->ready)
         return;
     if (s->open && t->number == s->now.clock)
-        note_step(s, f->dts_us);
+        segmenter_parts_step(s, f->dts_us);
     if (!s->open)
         open_first(s, t, f);
     else if (must_cut(s, t, f))
-        open_segment(s, t, f);
+        open_segment(s, t, f, forced_start_us(s, t, f));
     else if (t->listed)
-        cut_by_clock(s, t, f);
+        cut_by_limits(s, t, f);
     note_time(t, f->dts_us);
     if (s->open && s->now.msn == s->o.msn && t->listed) {
-        s->first_bytes += f->size;
-        s->first_frames += t->number == s->now.clock;
+        t->first_bytes += f->size;
+        t->first_frames++;
     }
 }
 

@@ -11,7 +11,11 @@
 #define VERSION_SKIP 9
 
 #define SECOND_US       1000000
-#define PART_LEAST      85 /* percent of PART-TARGET that parts have at least */
+#define PART_LEAST      85  /* percent of PART-TARGET that parts have at least */
+#define PART_TARGET     115 /* percent of what parts are meant to last */
+#define PART_NEARLY     99  /* percent of it that are as good as all of it */
+#define PART_SLACK      40  /* a part of longer steps may be this share longer, and is rounded up */
+#define PART_GRAIN      20  /* to this share of what parts are meant to last */
 #define WALL_US_MAX     (253402300800LL * SECOND_US) /* the year 10000 */
 #define SECONDS_TEXT    32
 #define WALL_TEXT       32
@@ -22,9 +26,24 @@ uint32_t m3u8_target_s(int64_t segment_ms)
     return (uint32_t)((SEGMENT_STRETCH * segment_ms + 999) / 1000);
 }
 
-int64_t m3u8_part_target_us(int64_t part_ms)
+static int64_t round_up(int64_t n, int64_t to)
 {
-    return part_ms * 100 / PART_LEAST * 1000; /* rounded up, part_ms would be less than that */
+    return (n + to - 1) / to * to;
+}
+
+int64_t m3u8_part_target_us(int64_t part_ms, int64_t step_us)
+{
+    int64_t usual_us = part_ms * PART_TARGET * 10;
+    int64_t lasts_us = step_us > 0 ? round_up(part_ms * PART_NEARLY * 10, step_us) : 0;
+    lasts_us += lasts_us / PART_SLACK;
+    if (lasts_us <= usual_us)
+        return round_up(usual_us, 1000);
+    return round_up(round_up(lasts_us, part_ms * 1000 / PART_GRAIN), 1000);
+}
+
+int64_t m3u8_part_least_us(int64_t part_target_us)
+{
+    return (part_target_us * PART_LEAST + 99) / 100;
 }
 
 bool m3u8_can_skip(int64_t segment_ms, size_t window_segments)

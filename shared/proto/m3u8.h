@@ -60,8 +60,15 @@ struct m3u8_media {
 
 /* TARGETDURATION for segments of segment_ms, which may be twice as long between key frames. */
 uint32_t m3u8_target_s(int64_t segment_ms);
-/* PART-TARGET for parts of part_ms, which is 85 % of it or a little more; whole milliseconds. */
-int64_t m3u8_part_target_us(int64_t part_ms);
+/*
+ * PART-TARGET for parts of part_ms, whole milliseconds: 115 % of it, so that what lasts part_ms, or
+ * a little less by rounded times, is more than the 85 % that parts must have.  Where a part of
+ * whole frames (step_us apart; 0: not known) would be longer than that, a little more than it
+ * lasts.
+ */
+int64_t m3u8_part_target_us(int64_t part_ms, int64_t step_us);
+/* What parts last at least, but for the exceptions of section 4.4.4.9. */
+int64_t m3u8_part_least_us(int64_t part_target_us);
 /* Whether playlists of so many segments are long enough for delta updates. */
 bool m3u8_can_skip(int64_t segment_ms, size_t window_segments);
 

@@ -106,6 +106,8 @@ enum relay_field {
     RELAY_FIELD_RATE = 16,     /* u32 */
     RELAY_FIELD_NUMBERS = 17,  /* u64 msn, u64 dsn */
     RELAY_FIELD_LAST_SEQ = 18, /* u64 */
+    RELAY_FIELD_PARTS = 19,    /* u32 PART-TARGET in microseconds */
+    RELAY_FIELD_RATES = 20,    /* of each track: u16 track, u32 bps, u32 frame rate */
 };
 
 #define RELAY_TRACK_ANCHORED 1 /* flag of a track: sample rate, anchor and sample count follow */
@@ -117,6 +119,13 @@ struct relay_state_track {
     uint32_t sample_rate;  /* Hz; this and the next two are for audio with RELAY_TRACK_ANCHORED */
     int64_t anchor_dts_us; /* dts of sample 0 */
     uint64_t samples;      /* counted from there up to the tail */
+};
+
+/* What the owner measured of a track. */
+struct relay_state_rate {
+    uint16_t track; /* relay_track() */
+    uint32_t bps;
+    uint32_t frame_rate_milli; /* 0: sound */
 };
 
 struct relay_state {
@@ -136,7 +145,9 @@ struct relay_state {
     uint64_t last_seq;             /* of the run's last frame; 0: more may come */
     uint64_t base_msn;             /* the oldest that playlists of the run may list; 0: not told */
     uint32_t frame_rate_milli;     /* declared: frames per 1000 s; 0: not told */
-    size_t track_count, in_force_count;
+    uint32_t part_target_us;       /* declared; 0: not told */
+    size_t rate_count, track_count, in_force_count;
+    struct relay_state_rate rates[RELAY_TRACKS_MAX];
     struct relay_state_track tracks[RELAY_TRACKS_MAX];
     struct relay_record in_force[RELAY_IN_FORCE_MAX]; /* RELAY_FRAME, at the newest key frame */
 };

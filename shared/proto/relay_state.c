@@ -11,6 +11,7 @@
 #define ANCHOR_SIZE   (4 + 8 + 8)
 #define SEGMENTS_SIZE (3 * 4)
 #define PAIR_SIZE     (2 * 8)
+#define RATE_SIZE     (2 + 4 + 4)
 
 static size_t track_size(const struct relay_state_track *t)
 {
@@ -31,6 +32,8 @@ size_t relay_state_size(const struct relay_state *s)
     n += s->first_msn != 0 ? FIELD_HEADER + PAIR_SIZE : 0;
     n += s->last_seq != 0 ? FIELD_HEADER + 8 : 0;
     n += s->has_bandwidth ? FIELD_HEADER + PAIR_SIZE : 0;
+    n += s->part_target_us != 0 ? FIELD_HEADER + 4 : 0;
+    n += s->rate_count > 0 ? FIELD_HEADER + s->rate_count * RATE_SIZE : 0;
     for (size_t i = 0; i < s->track_count; i++)
         n += FIELD_HEADER + track_size(&s->tracks[i]);
     for (size_t i = 0; i < s->in_force_count; i++)
@@ -44,6 +47,12 @@ static void put_field(struct wr *w, enum relay_field field, size_t len)
     wr_u32(w, (uint32_t)len);
 }
 
+static void put_word(struct wr *w, enum relay_field field, uint32_t v)
+{
+    put_field(w, field, 4);
+    wr_u32(w, v);
+}
+
 static void put_u64(struct wr *w, enum relay_field field, uint64_t v)
 {
     put_field(w, field, 8);
@@ -55,6 +64,18 @@ static void put_pair(struct wr *w, enum relay_field field, uint64_t a, uint64_t 
     put_field(w, field, PAIR_SIZE);
     wr_u64(w, a);
     wr_u64(w, b);
+}
+
+static void put_rates(struct wr *w, const struct relay_state *s)
+{
+    if (s->rate_count == 0)
+        return;
+    put_field(w, RELAY_FIELD_RATES, s->rate_count * RATE_SIZE);
+    for (size_t i = 0; i < s->rate_count; i++) {
+        wr_u16(w, s->rates[i].track);
+        wr_u32(w, s->rates[i].bps);
+        wr_u32(w, s->rates[i].frame_rate_milli);
+    }
 }
 
 static void put_optional(struct wr *w, const struct relay_state *s)
@@ -71,10 +92,11 @@ static void put_optional(struct wr *w, const struct relay_state *s)
         put_pair(w, RELAY_FIELD_NUMBERS, s->first_msn, s->first_dsn);
     if (s->last_seq != 0)
         put_u64(w, RELAY_FIELD_LAST_SEQ, s->last_seq);
-    if (s->frame_rate_milli == 0)
-        return;
-    put_field(w, RELAY_FIELD_RATE, 4);
-    wr_u32(w, s->frame_rate_milli);
+    if (s->frame_rate_milli != 0)
+        put_word(w, RELAY_FIELD_RATE, s->frame_rate_milli);
+    if (s->part_target_us != 0)
+        put_word(w, RELAY_FIELD_PARTS, s->part_target_us);
+    put_rates(w, s);
 }
 
 static void put_track(struct wr *w, const struct relay_state_track *t)
@@ -101,8 +123,7 @@ static void put_in_force(struct wr *w, const struct relay_record *rec)
 
 static void put_state(struct wr *w, const struct relay_state *s)
 {
-    put_field(w, RELAY_FIELD_VERSION, 4);
-    wr_u32(w, s->version);
+    put_word(w, RELAY_FIELD_VERSION, s->version);
     put_u64(w, RELAY_FIELD_EPOCH, s->epoch);
     put_u64(w, RELAY_FIELD_INSTANCE, s->instance);
     put_field(w, RELAY_FIELD_PATH, s->path.len);
@@ -126,6 +147,7 @@ static void put_state(struct wr *w, const struct relay_state *s)
 int relay_state_encode(const struct relay_state *s, struct buf *out)
 {
     must(s->track_count <= RELAY_TRACKS_MAX && s->in_force_count <= RELAY_IN_FORCE_MAX);
+    must(s->rate_count <= RELAY_TRACKS_MAX);
     for (size_t i = 0; i < s->in_force_count; i++)
         must(s->in_force[i].type == RELAY_FRAME);
     size_t len = relay_state_size(s);
@@ -294,6 +316,28 @@ static int read_last_seq(struct relay_state *s, struct rd *r)
     return 0;
 }
 
+static int read_parts(struct relay_state *s, struct rd *r)
+{
+    s->part_target_us = rd_u32(r);
+    return 0;
+}
+
+static int read_rates(struct relay_state *s, struct rd *r)
+{
+    s->rate_count = 0;
+    while (rd_left(r) > 0) {
+        if (s->rate_count == RELAY_TRACKS_MAX)
+            return ERR_TOO_MANY;
+        struct relay_state_rate *rate = &s->rates[s->rate_count++];
+        rate->track = rd_u16(r);
+        rate->bps = rd_u32(r);
+        rate->frame_rate_milli = rd_u32(r);
+        if (r->underrun)
+            return ERR_PROTOCOL;
+    }
+    return 0;
+}
+
 static field_reader *const readers[] = {
     [RELAY_FIELD_VERSION] = read_version,     [RELAY_FIELD_EPOCH] = read_epoch,
     [RELAY_FIELD_INSTANCE] = read_instance,   [RELAY_FIELD_PATH] = read_path,
@@ -304,6 +348,7 @@ static field_reader *const readers[] = {
     [RELAY_FIELD_TRACK] = read_track,         [RELAY_FIELD_IN_FORCE] = read_in_force,
     [RELAY_FIELD_LISTED] = read_listed,       [RELAY_FIELD_RATE] = read_rate,
     [RELAY_FIELD_NUMBERS] = read_numbers,     [RELAY_FIELD_LAST_SEQ] = read_last_seq,
+    [RELAY_FIELD_PARTS] = read_parts,         [RELAY_FIELD_RATES] = read_rates,
 };
 
 static int read_field(struct relay_state *s, struct rd *r)

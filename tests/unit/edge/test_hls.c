@@ -90,6 +90,7 @@ static void publish(struct world *w, uint64_t epoch)
     feed_open_run(w->feed, epoch, 1, WALL_US, NULL);
     const struct cut_plan plan = {.segment_ms = 1000,
                                   .part_ms = 200,
+                                  .part_target_us = 230000,
                                   .window_segments = 3,
                                   .first_msn = w->msn,
                                   .first_dsn = epoch == EPOCH ? 0 : 1,
@@ -187,7 +188,7 @@ static void a_playlist(void **state)
     assert_has(w, "\r\nETag: \"1795404426681057-108-2\"\r\n");
     assert_has(w, "\r\nAccess-Control-Allow-Origin: *\r\n");
     assert_has(w, "#EXT-X-TARGETDURATION:2\n");
-    assert_has(w, "PART-TARGET=0.235\n");
+    assert_has(w, "PART-TARGET=0.230\n");
     assert_has(w, "#EXT-X-MEDIA-SEQUENCE:102\n");
     assert_has(w, "#EXTINF:1.000,\nmain-1795404426681057-107.m4s\n");
     assert_has(w, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"main-1795404426681057-108.2.m4s\"\n");

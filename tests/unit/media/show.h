@@ -34,8 +34,11 @@ static inline void show_open(struct show *s, uint32_t segment_ms, uint32_t part_
 {
     const struct log_limits limits = {.window_us = 3600 * 1000000LL, .window_bytes = 256 << 20};
     *s = (struct show){0};
-    segmenter_init(&s->segmenter, &(struct segmenter_options){segment_ms, part_ms, SHOW_WALL_US,
-                                                              SHOW_MSN, SHOW_DSN});
+    segmenter_init(&s->segmenter, &(struct segmenter_options){.segment_ms = segment_ms,
+                                                              .part_ms = part_ms,
+                                                              .wall_us = SHOW_WALL_US,
+                                                              .msn = SHOW_MSN,
+                                                              .dsn = SHOW_DSN});
     s->log = log_new(&limits);
     s->run = log_open_run(s->log, SHOW_EPOCH, 1, NULL);
     s->run->plan.segment_ms = segment_ms;

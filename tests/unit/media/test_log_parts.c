@@ -26,7 +26,7 @@ static void assert_same_parts(const struct run *a, const struct run *b)
         assert_memory_equal(&p->cut, &q->cut, sizeof p->cut);
         assert_int_equal(p->seq, q->seq);
         assert_int_equal(p->bytes, q->bytes);
-        assert_int_equal(p->has_key, q->has_key);
+        assert_memory_equal(&p->has, &q->has, sizeof p->has);
         assert_true(inforce_equal(p->inforce, q->inforce));
     }
     assert_null(p);
@@ -46,9 +46,9 @@ static void units_are_found_by_number(void **state)
     assert_int_equal(e.duration_us, 200000);
     assert_int_equal(e.bytes, 5 * 1000 + 10 * 200);
     assert_int_equal(e.to, run_next_part(r, p)->seq);
-    assert_false(p->has_key);
-    assert_true(run_part(r, SHOW_MSN + 1, 0)->has_key);
-    assert_true(run_part(r, SHOW_MSN + 1, 5)->has_key); /* the key frame of 3 s */
+    assert_int_equal(p->has.keys, 0);
+    assert_int_equal(run_part(r, SHOW_MSN + 1, 0)->has.keys, 1);
+    assert_int_equal(run_part(r, SHOW_MSN + 1, 5)->has.keys, 1); /* the key frame of 3 s */
     assert_null(run_part(r, SHOW_MSN + 1, 10));
     assert_null(run_part(r, SHOW_MSN + 3, 0));
     assert_null(run_part(r, SHOW_MSN - 1, 0));

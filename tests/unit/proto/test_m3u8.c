@@ -207,8 +207,24 @@ static void constants(void **state)
 {
     assert_int_equal(m3u8_target_s(2000), 4);
     assert_int_equal(m3u8_target_s(1001), 3);
-    assert_int_equal(m3u8_part_target_us(200), 235000);
-    assert_int_equal(m3u8_part_target_us(85), 100000);
+    assert_int_equal(m3u8_part_target_us(200, 0), 230000);
+    assert_int_equal(m3u8_part_target_us(85, 0), 98000);
+    assert_int_equal(m3u8_part_least_us(230000), 195500);
+    assert_int_equal(m3u8_part_least_us(100001), 85001);
+    static const struct {
+        int64_t step_us, target_us;
+    } steps[] = {{20000, 230000}, {33367, 230000}, {40000, 230000},  {41708, 230000},
+                 {66667, 230000}, {80000, 250000}, {83333, 260000},  {100000, 230000},
+                 {21333, 230000}, {48800, 260000}, {333333, 350000}, {1000000, 1030000}};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
+        assert_int_equal(m3u8_part_target_us(200, steps[i].step_us), steps[i].target_us);
+    /* Whatever the steps are, whole ones make parts that are long enough. */
+    for (int64_t step_us = 1000; step_us < 2000000; step_us += 137) {
+        int64_t target_us = m3u8_part_target_us(200, step_us);
+        int64_t least_us = m3u8_part_least_us(target_us);
+        int64_t lasts_us = (least_us + step_us - 1) / step_us * step_us;
+        assert_true(lasts_us >= 195500 && lasts_us <= target_us);
+    }
     assert_false(m3u8_can_skip(2000, 12));
     assert_true(m3u8_can_skip(2000, 13));
 }

@@ -164,10 +164,15 @@ static struct relay_state full_state(void)
         .last_seq = 77,
         .base_msn = 1795404442,
         .frame_rate_milli = 29970,
+        .part_target_us = 230000,
+        .rate_count = RELAY_TRACKS_MAX,
         .track_count = RELAY_TRACKS_MAX,
         .in_force_count = RELAY_IN_FORCE_MAX,
     };
     for (size_t i = 0; i < RELAY_TRACKS_MAX; i++) {
+        s.rates[i].track = relay_track(RELAY_VIDEO, (uint8_t)i);
+        s.rates[i].bps = 1000000 + (uint32_t)i;
+        s.rates[i].frame_rate_milli = 25000;
         s.tracks[i].track = relay_track(RELAY_AUDIO, (uint8_t)i);
         s.tracks[i].codec = FOURCC('m', 'p', '4', 'a');
         if (i % 2 == 0)
@@ -200,6 +205,11 @@ static void assert_state(const struct relay_state *a, const struct relay_state *
     assert_true(a->first_msn == b->first_msn && a->first_dsn == b->first_dsn &&
                 a->last_seq == b->last_seq);
     assert_true(a->base_msn == b->base_msn && a->frame_rate_milli == b->frame_rate_milli);
+    assert_int_equal(a->part_target_us, b->part_target_us);
+    assert_int_equal(a->rate_count, b->rate_count);
+    for (size_t i = 0; i < a->rate_count; i++)
+        assert_true(a->rates[i].track == b->rates[i].track && a->rates[i].bps == b->rates[i].bps &&
+                    a->rates[i].frame_rate_milli == b->rates[i].frame_rate_milli);
     assert_int_equal(a->track_count, b->track_count);
     for (size_t i = 0; i < a->track_count; i++) {
         const struct relay_state_track *x = &a->tracks[i], *y = &b->tracks[i];
@@ -277,7 +287,9 @@ static void states_of_other_shapes(void **state)
         ROW("empty", "", ERR_PROTOCOL),
         ROW("an unknown field", NEEDED "\xff\xff\0\0\0\3abc", 0),
         ROW("a field of type 0", NEEDED "\0\0\0\0\0\0", 0),
-        ROW("the first unknown number", NEEDED "\0\x13\0\0\0\1x", 0),
+        ROW("the first unknown number", NEEDED "\0\x15\0\0\0\1x", 0),
+        ROW("rates of no track", NEEDED "\0\x14\0\0\0\0", 0),
+        ROW("a rate cut", NEEDED "\0\x14\0\0\0\x09\0\0\0\0\0\0\0\0\0", ERR_PROTOCOL),
         ROW("a longer value", NEEDED "\0\x0c\0\0\0\3\1xy", 0),
         ROW("a shorter value", NEEDED "\0\x0c\0\0\0\0", ERR_PROTOCOL),
         ROW("a short number", NEEDED "\0\5\0\0\0\7\0\0\0\0\0\0\0", ERR_PROTOCOL),

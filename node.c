@@ -40,6 +40,11 @@ static void on_fenced(const char *name, uint64_t our_epoch, const struct cluster
     ingest_fenced(n->ingest, name, our_epoch, owner);
 }
 
+static void on_handed_over(const char *name, struct worker *w, void *arg)
+{
+    ingest_handed_over(node_of(arg)->ingest, name, w);
+}
+
 static void ignore_answer(bool yes, void *arg)
 {
 }
@@ -201,11 +206,16 @@ static int node_build(struct node *n)
     n->edge = edge_new(&n->workers, n->hub);
     n->hls = hls_new(&n->workers, n->hub, n->edge);
     n->ingest = ingest_new(&n->workers, n->hub, n->cluster);
-    n->relay = relay_server_new(&(struct relay_options){
-        .hub = n->hub, .identity = &n->identity, .guard = n->guard, .links = n->links});
+    n->relay = relay_server_new(&(struct relay_options){.hub = n->hub,
+                                                        .identity = &n->identity,
+                                                        .guard = n->guard,
+                                                        .links = n->links,
+                                                        .on_handed_over = on_handed_over,
+                                                        .arg = n});
     n->yield = (struct yield){n->ingest, n->relay, &n->client};
     ingest_set_asker(n->ingest, yield_ask, &n->yield);
-    ingest_set_client(n->ingest, &n->client);
+    if (c->cluster.backend != CLUSTER_NONE)
+        ingest_set_client(n->ingest, &n->client);
     n->carried = (struct carried_server){n->ingest, n->relay};
     if (!role_ingests(c->node.role))
         ingest_carry(n->ingest, &n->client);

@@ -127,8 +127,10 @@ struct hls_stream {
     uint64_t tick;
     struct timer sweep;
     int64_t opened_us, used_us, ended_us; /* clock_us; ended_us 0: it goes on */
-    bool gone;                            /* ended so long ago that there is nothing any more */
-    bool over;                            /* the playlists have their end */
+    int64_t short_us; /* clock_us since when what should be listed is not here; 0: it is */
+    uint64_t shown_msn, shown_epoch; /* the newest that a playlist began with: none goes back */
+    bool gone;                       /* ended so long ago that there is nothing any more */
+    bool over;                       /* the playlists have their end */
     int64_t covered_us[HLS_COUNT_SLOTS], count_s;
     uint32_t counted;
     char name[NAME_STREAM_MAX + 1];

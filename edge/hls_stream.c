@@ -261,7 +261,9 @@ static int64_t window_us(const struct hls_stream *s)
 static void look_at_end(struct hls_stream *s, int64_t now_us)
 {
     const struct feed *f = s->reader.feed;
-    int64_t linger_us = s->worker->config->stream.linger_ms * 1000;
+    /* Who vanished has been waited for by now. */
+    int64_t linger_us =
+        f->why == CLOSE_SOURCE_LOST ? 0 : s->worker->config->stream.linger_ms * 1000;
     bool over = f->state == FEED_ENDED && now_us - f->ended_us >= linger_us;
     s->gone = over && now_us - f->ended_us >= linger_us + window_us(s);
     if (over == s->over)
@@ -285,7 +287,7 @@ static void on_sweep(void *arg)
     }
     count_step(s);
     bool is_held = !list_empty(&s->holds) || !list_empty(&s->ready) || !list_empty(&s->waiting);
-    if (!is_held && now_us - s->used_us > idle_us(s))
+    if (!is_held && (s->gone || now_us - s->used_us > idle_us(s)))
         stream_free(s);
     else
         timer_set_ms(&s->sweep, HLS_SWEEP_MS);

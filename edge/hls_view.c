@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define SEGMENTS_MAX 2048    /* of a playlist */
-#define PAST_US      2000000 /* that older segments are waited for after the first look */
+#define PAST_US      2000000 /* that older segments are waited for */
 
 /* What a view is made of. */
 struct gather {
@@ -102,21 +102,29 @@ static size_t chain(const struct log *l, const struct run *r, const struct run *
     return n;
 }
 
-static bool has_part(const struct run *r)
+/* Something of it may be listed: a part behind what it goes on from, else a segment. */
+static bool is_listable(const struct log *l, const struct run *r)
 {
     const struct log_part *p = first_segment(r, 0);
-    return p != NULL && complete_parts(r, p) > 0;
+    if (r->plan.segment_ms == 0 || (r->plan.part_target_us == 0 && !r->ended) || p == NULL)
+        return false;
+    return log_previous(l, r) != NULL ? complete_parts(r, p) > 0
+                                      : run_segment_extent(r, p).complete;
 }
 
-/* The newest run, unless nothing of it is complete while there is another. */
-static const struct run *choose_run(const struct log *l, const struct run **coming)
+/* The newest run, unless nothing of it may be listed while there is another; not one before what
+ * was shown already. */
+static const struct run *choose_run(const struct log *l, uint64_t shown_epoch,
+                                    const struct run **coming)
 {
     const struct run *newest = log_newest(l), *r = newest;
     *coming = NULL;
-    if (r == NULL || has_part(r))
+    if (r == NULL || is_listable(l, r))
         return r;
-    while (r != NULL && !has_part(r))
-        r = r->node.prev != &l->runs ? container_of(r->node.prev, struct run, node) : NULL;
+    while (r != NULL && !is_listable(l, r))
+        r = log_before(l, r);
+    if (r != NULL && r->epoch < shown_epoch && newest->epoch >= shown_epoch)
+        return NULL;
     if (r != NULL && log_previous(l, newest) == r && first_segment(newest, 0) != NULL)
         *coming = newest;
     return r;
@@ -134,26 +142,37 @@ static void set_head(struct hls_view *v, const struct run *coming)
     else if (v->count > 1)
         v->head.previous_parts = last[-1].part_count;
     v->epoch = coming != NULL ? coming->epoch : last->epoch;
-    v->has_hint = coming != NULL || !last->complete;
 }
 
-/* So many segments, and three targets at least. */
-static uint64_t oldest_listed(const struct run *r, uint64_t newest_msn, const struct hls_view *v)
+/* A segment in one of the chain's first *count runs, which become those up to its own; or NULL. */
+static const struct log_part *find_segment(const struct run *const *runs, size_t *count,
+                                           uint64_t msn)
 {
-    uint64_t oldest = run_oldest_listed_msn(r, newest_msn);
-    int64_t least_us = (int64_t)v->target_s * M3U8_WINDOW_TARGETS * 1000000, sum_us = 0;
-    const struct log_part *newest = run_part(r, newest_msn, 0);
-    for (const struct log_part *p = run_part(r, oldest, 0); p != NULL && p != newest;
-         p = run_next_segment(r, p))
-        sum_us += run_segment_extent(r, p).duration_us;
-    while (sum_us < least_us && oldest > r->plan.base_msn) {
-        const struct log_part *p = run_part(r, oldest - 1, 0);
-        if (p == NULL)
-            break;
-        sum_us += run_segment_extent(r, p).duration_us;
-        oldest--;
+    for (; *count > 0; --*count) {
+        const struct log_part *p = run_part(runs[*count - 1], msn, 0);
+        if (p != NULL)
+            return p;
     }
-    return oldest;
+    return NULL;
+}
+
+/* So many segments, and three targets at least.  *held: all of them are in the index. */
+static uint64_t oldest_listed(const struct hls_view *v, const struct run *const *runs, size_t count,
+                              bool *held)
+{
+    const struct run *r = runs[count - 1];
+    uint64_t msn = run_newest_part(r)->cut.msn, oldest = run_oldest_listed_msn(r, msn);
+    int64_t left_us = (int64_t)v->target_s * M3U8_WINDOW_TARGETS * 1000000;
+    *held = true;
+    for (; msn > r->plan.base_msn && (msn > oldest || left_us > 0); msn--) {
+        const struct log_part *p = find_segment(runs, &count, msn - 1);
+        if (p == NULL) {
+            *held = false;
+            break;
+        }
+        left_us -= run_segment_extent(runs[count - 1], p).duration_us;
+    }
+    return msn;
 }
 
 static void set_plan(struct hls_view *v, const struct run *r)
@@ -167,11 +186,10 @@ static void set_plan(struct hls_view *v, const struct run *r)
     v->segment_us = (int64_t)r->plan.segment_ms * 1000;
 }
 
-static void fill(struct gather *g, const struct run *r, const struct run *coming)
+static void fill(struct gather *g, const struct run *const *runs, size_t n,
+                 const struct run *coming)
 {
-    const struct run *runs[LOG_RUNS_MAX];
     struct hls_view *v = g->v;
-    size_t n = chain(g->log, r, runs);
     for (size_t i = 0; i < n; i++)
         g->part_room += runs[i]->part_count;
     g->segment_room = g->part_room < SEGMENTS_MAX ? g->part_room : SEGMENTS_MAX;
@@ -180,14 +198,14 @@ static void fill(struct gather *g, const struct run *r, const struct run *coming
     v->has = xcalloc(g->part_room, sizeof v->has[0]);
     for (size_t i = 0; i < n; i++)
         add_run(g, runs[i]);
-    /* An open segment without a part is only a hint. */
-    if (v->count > 1 && v->segments[v->count - 1].part_count == 0)
+    /* An open segment without a part is only a hint, and one that nobody will end is none. */
+    struct m3u8_segment *last = v->count > 1 ? &v->segments[v->count - 1] : NULL;
+    if (last != NULL && !last->complete && (last->part_count == 0 || v->ended))
         v->count--;
     if (v->count == 0)
         return;
     set_head(v, coming);
-    if (coming == NULL && v->segments[v->count - 1].complete && !r->ended)
-        v->has_hint = true;
+    v->has_hint = coming != NULL || (!runs[n - 1]->ended && !run_is_whole(runs[n - 1]));
     v->ready = v->segments[0].complete;
 }
 
@@ -199,19 +217,42 @@ static bool same_place(const struct hls_view *a, const struct hls_view *b)
            cut_plan_equal(&a->plan, &b->plan);
 }
 
+/* What should be listed is waited for, but not for ever: nobody may have it. */
+static bool waits_for_past(struct hls_stream *s, bool held)
+{
+    int64_t now_us = clock_us();
+    if (held)
+        s->short_us = 0;
+    else if (s->short_us == 0)
+        s->short_us = now_us;
+    return !held && now_us - s->short_us <= PAST_US;
+}
+
+static void note_shown(struct hls_stream *s, uint64_t epoch)
+{
+    if (!s->view.ready)
+        return;
+    s->shown_msn = s->view.first_msn;
+    s->shown_epoch = epoch;
+}
+
 bool hls_view_update(struct hls_stream *s)
 {
     struct hls_view old = s->view, *v = &s->view;
-    const struct run *coming, *r = choose_run(s->reader.feed->log, &coming);
+    const struct run *coming, *r = choose_run(s->reader.feed->log, s->shown_epoch, &coming);
     struct gather g = {.log = s->reader.feed->log, .v = v};
     *v = (struct hls_view){.ended = s->over};
-    if (r != NULL && r->plan.segment_ms > 0 && run_newest_part(r) != NULL) {
+    if (r != NULL) {
+        const struct run *runs[LOG_RUNS_MAX];
+        size_t n = chain(g.log, r, runs);
+        bool held;
         set_plan(v, r);
-        g.oldest_msn = oldest_listed(r, run_newest_part(r)->cut.msn, v);
-        fill(&g, r, coming);
-        bool is_short = v->count > 0 && v->first_msn > g.oldest_msn;
-        v->ready = v->ready && (r->plan.part_target_us > 0 || r->ended) &&
-                   (!is_short || clock_us() - s->opened_us > PAST_US);
+        g.oldest_msn = oldest_listed(v, runs, n, &held);
+        if (r->epoch >= s->shown_epoch && g.oldest_msn < s->shown_msn)
+            g.oldest_msn = s->shown_msn;
+        fill(&g, runs, n, coming);
+        v->ready = v->ready && !waits_for_past(s, held);
+        note_shown(s, r->epoch);
     }
     bool changed = !same_place(&old, v);
     hls_view_fini(&old);

@@ -128,6 +128,8 @@ static void take_numbers(struct pull *p, const struct upstream *u)
     const struct run *run = log_newest(p->feed->log);
     if (!run_origin_equal(run->origin, u->run.origin))
         feed_set_origin(p->feed, u->run.origin);
+    if (!cut_plan_equal(&run->plan, &u->run.plan))
+        pull_look_at_past(p);
     feed_set_plan(p->feed, &u->run.plan);
     feed_set_last(p->feed, u->run.last_seq);
 }
@@ -135,7 +137,6 @@ static void take_numbers(struct pull *p, const struct upstream *u)
 static void lose_place(struct pull *p, const struct upstream *u, uint64_t seq)
 {
     feed_restart(p->feed, seq, u->run.inforce);
-    p->wants_past = p->past_wanted;
 }
 
 /* Makes the feed's newest run the link's, with room for `seq` or a later one next. */
@@ -151,14 +152,18 @@ static int begin_run(struct pull *p, const struct upstream *u, uint64_t seq)
         return ERR_RANGE; /* it would make a hole, and nothing is wrong */
     /* What the log cannot go on with: a lower run, the same number by another process, or a run
      * that was given up here and lives on there. */
-    if (run != NULL && !same && u->run.epoch <= run->epoch)
+    if (run != NULL && !same && u->run.epoch <= run->epoch) {
+        past_cancel(&p->past);
         feed_reset(p->feed);
+    }
     if (!same)
         open_run(p, u, seq);
     else if (seq > run->next)
         lose_place(p, u, seq);
     if (same)
         take_numbers(p, u);
+    p->asked = (struct pull_asked){0};
+    pull_look_at_past(p);
     tell_lost(p, u);
     return 0;
 }

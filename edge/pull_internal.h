@@ -32,6 +32,12 @@ struct pull {
     int64_t want_us;  /* clock_us of the last wish that was sent */
     bool wants_past;  /* and has not asked yet */
     bool past_wanted; /* by a reader, once */
+    /* What was asked for last: what did not come is not asked for again, until the link is another
+     * one or the run is. */
+    struct pull_asked {
+        uint64_t run, first; /* frames of the newest run before `first` … */
+        uint64_t older;      /* … and the run of this epoch */
+    } asked;
     struct timer idle, hold;
     struct timer doubt; /* when it rings and the parent is still behind, the owner is asked */
     struct task end;
@@ -61,5 +67,7 @@ void pull_want_key(struct feed_source *s);
 void pull_want_past(struct feed_source *s);
 /* Asks for the past when a reader wants it and the link's run is there. */
 void pull_ask_past(struct pull *p);
+/* Something else may be missing: there is another run, plan or link. */
+void pull_look_at_past(struct pull *p);
 
 #endif

@@ -27,21 +27,43 @@ static void ask(struct pull *p, uint64_t epoch, uint64_t to, past_done *done)
     p->past = past_start(p->worker, &o, done, p);
 }
 
-/* The oldest run here of those that playlists list: what it goes on from is missing. */
-static const struct run *oldest_listed(const struct log *l, const struct run *newest)
+struct place {
+    uint64_t epoch, last_seq;
+};
+
+/* The oldest segment that somebody may ask for: as far back as logs keep frames. */
+static uint64_t oldest_wanted(const struct run *newest, const struct log_part *head)
 {
-    const struct run *r = newest, *before;
-    while ((before = log_previous(l, r)) != NULL)
-        r = before;
-    return r;
+    uint64_t kept = log_kept_segments(&newest->plan);
+    uint64_t oldest = head->cut.msn > kept ? head->cut.msn - kept : 0;
+    return oldest > newest->plan.base_msn ? oldest : newest->plan.base_msn;
 }
 
-static bool needs_older(const struct log *l, const struct run *newest, const struct run *r)
+/* What is wanted is missing before the run's first segment. */
+static bool lacks_before(const struct run *r, uint64_t oldest_msn)
 {
-    const struct log_part *head = run_newest_part(newest), *first = run_first_part(r);
-    return r->plan.previous_epoch != 0 && l->run_count < LOG_RUNS_MAX &&
-           log_find(l, r->plan.previous_epoch) == NULL && head != NULL && first != NULL &&
-           run_oldest_listed_msn(newest, head->cut.msn) < first->cut.msn;
+    const struct log_part *first = run_first_part(r);
+    return first != NULL &&
+           (first->cut.msn > oldest_msn || (first->cut.msn == oldest_msn && first->cut.part != 0));
+}
+
+/* The newest of the runs before that is wanted and not here, or not all of it. */
+static bool find_missing(const struct log *l, const struct run *newest, struct place *out)
+{
+    const struct log_part *head = run_newest_part(newest);
+    if (head == NULL)
+        return false;
+    uint64_t oldest_msn = oldest_wanted(newest, head);
+    for (const struct run *r = newest, *before;
+         r->plan.previous_epoch != 0 && lacks_before(r, oldest_msn); r = before) {
+        *out = (struct place){r->plan.previous_epoch, r->plan.previous_last_seq};
+        before = log_previous(l, r);
+        if (before == NULL)
+            return l->run_count < LOG_RUNS_MAX || log_find(l, out->epoch) != NULL;
+        if (before->first > 1 && lacks_before(before, oldest_msn))
+            return true;
+    }
+    return false;
 }
 
 static void ask_older(struct pull *p);
@@ -66,11 +88,12 @@ static void ask_older(struct pull *p)
 {
     const struct log *l = p->feed->log;
     const struct run *newest = log_newest(l);
-    if (p->ended || newest == NULL || !p->current->up)
+    struct place at;
+    if (p->ended || newest == NULL || !p->current->up || !find_missing(l, newest, &at) ||
+        (p->asked.older != 0 && at.epoch >= p->asked.older))
         return;
-    const struct run *r = oldest_listed(l, newest);
-    if (needs_older(l, newest, r))
-        ask(p, r->plan.previous_epoch, r->plan.previous_last_seq, on_older);
+    p->asked.older = at.epoch;
+    ask(p, at.epoch, at.last_seq, on_older);
 }
 
 static void on_past(struct past_block *block, void *arg)
@@ -85,8 +108,8 @@ static void on_past(struct past_block *block, void *arg)
     int err = feed_prepend(p->feed, block->inforce, block->frames, count);
     log_info(&p->log, "pull.past stream=%s frames=%zu error=\"%s\"", p->feed->name, count,
              err_text(err));
-    if (err == 0)
-        ask_older(p);
+    pull_look_at_past(p);
+    pull_ask_past(p);
 }
 
 void pull_ask_past(struct pull *p)
@@ -95,13 +118,22 @@ void pull_ask_past(struct pull *p)
     if (!p->wants_past || p->past != NULL || p->current == NULL || !p->current->up || run == NULL ||
         run->first == run->next || run->epoch != p->current->run.epoch)
         return;
-    if (run->first > 1)
+    bool is_asked = p->asked.run == run->epoch && p->asked.first == run->first;
+    if (run->first > 1 && !is_asked) {
+        p->asked.run = run->epoch;
+        p->asked.first = run->first;
         ask(p, run->epoch, run->first - 1, on_past);
-    else if (run_newest_part(run) != NULL)
+    } else if (run_newest_part(run) != NULL && run->plan.segment_ms != 0) {
         ask_older(p);
-    else
+    } else {
         return;
+    }
     p->wants_past = false;
+}
+
+void pull_look_at_past(struct pull *p)
+{
+    p->wants_past = p->past_wanted;
 }
 
 static void on_want_end(enum close_reason why, void *owner)

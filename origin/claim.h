@@ -120,9 +120,13 @@ void claims_fenced(struct claims *t, const char *name, uint64_t epoch);
 /* True when no live publisher of the name is here (any more), or none that will stay. */
 bool claims_yields(struct claims *t, const char *name);
 
+/* Another owner has the run that was drained here. */
+void claims_handed_over(struct claims *t, const char *name);
+
 /* Refuses new publishers from now on, and ends the present ones that are still there after
  * grace_ms; readers are held, for the publisher may go to another node, to which every name is
- * yielded.  Harmless when it has been called before. */
+ * yielded.  What they published stays to be had until the next owner has it, stream.lost_ms at
+ * most.  Harmless when it has been called before. */
 void claims_drain(struct claims *t, int64_t grace_ms);
 void claims_undrain(struct claims *t);
 

@@ -35,7 +35,7 @@ struct claim {
     uint32_t tracks;            /* as the cluster was told */
     uint64_t last_epoch;        /* of the run before ours in the feed's log, when ours was opened */
     struct segmenter segmenter; /* of the run that is open: LIVE and LOST */
-    bool declared; /* what the run is like has been told */
+    bool declared;              /* what the run is like has been told */
     struct claim_next {
         int64_t msn, dsn; /* CLUSTER_NEXT_NONE: not known */
         uint64_t epoch;   /* of the run that they go on from */
@@ -50,6 +50,7 @@ struct claim {
     struct contender *asking; /* … for this one, or NULL: it has left since */
     bool asked_gone;          /* … with the word that nobody has to be displaced */
     struct timer retry;
+    struct timer hand_over;  /* of a drained run to its next owner: set while it is waited for */
     uint32_t pending;        /* answers that are to come from the cluster */
     struct claim_kept *kept; /* while it is not known whether the name is still ours; or NULL */
 };
@@ -82,6 +83,9 @@ void claim_cut_take(struct claim *cl, struct frame *f);
 void claim_cut_tell(struct claim *cl, const struct frame *f);
 
 /* claim_previous.c */
+/* The other end: what is drained here may be asked for. */
+void claim_hand_over(struct claim *cl);
+void claim_handed_over(struct claim *cl);
 void claim_previous_init(struct claim *cl);
 void claim_previous_fini(struct claim *cl);
 /* The name is ours: asks for what the owner before has, if there is anything to ask for. */

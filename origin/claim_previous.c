@@ -11,9 +11,11 @@
 #include <inttypes.h>
 
 static void on_late(void *arg);
+static void on_nobody(void *arg);
 
 void claim_previous_init(struct claim *cl)
 {
+    timer_init(&cl->hand_over, cl->table->worker, "claim.hand_over", on_nobody, cl);
     timer_init(&cl->previous.by, cl->table->worker, "claim.previous", on_late, cl);
 }
 
@@ -32,6 +34,7 @@ void claim_previous_fini(struct claim *cl)
 {
     drop(&cl->previous);
     timer_fini(&cl->previous.by);
+    timer_fini(&cl->hand_over);
 }
 
 static void finish(struct claim *cl)
@@ -143,4 +146,31 @@ void claim_previous_adopt(struct claim *cl)
         past_block_fini(&p->blocks[i]);
     }
     p->count = 0;
+}
+
+/* The claim stays until then, and with it the node. */
+void claim_hand_over(struct claim *cl)
+{
+    const struct run *run = log_newest(cl->feed->log);
+    bool is_cut = run != NULL && run->origin == NULL && run_newest_part(run) != NULL;
+    if (!is_cut || cl->table->client == NULL || timer_is_set(&cl->hand_over))
+        return;
+    cl->pending++;
+    timer_set_ms(&cl->hand_over, cl->table->worker->config->stream.lost_ms);
+}
+
+void claim_handed_over(struct claim *cl)
+{
+    if (!timer_is_set(&cl->hand_over))
+        return;
+    timer_stop(&cl->hand_over);
+    cl->pending--;
+    claim_settle(cl);
+}
+
+static void on_nobody(void *arg)
+{
+    struct claim *cl = OBJ_CAST(struct claim, arg, CLAIM_MAGIC);
+    cl->pending--;
+    claim_settle(cl);
 }

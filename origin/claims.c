@@ -87,6 +87,13 @@ void claims_fenced(struct claims *t, const char *name, uint64_t epoch)
         end_claim(cl, &(struct claim_end){CLOSE_FENCED, NULL, false});
 }
 
+void claims_handed_over(struct claims *t, const char *name)
+{
+    struct claim *cl = find(t, name);
+    if (cl != NULL)
+        claim_handed_over(cl);
+}
+
 bool claims_yields(struct claims *t, const char *name)
 {
     const struct claim *cl = find(t, name);

@@ -108,6 +108,18 @@ void ingest_fenced(struct ingest *i, const char *name, uint64_t our_epoch,
     send_inquiry(&q, cluster_worker(i->cluster), name);
 }
 
+static bool look_handed_over(struct claims *t, const struct inquiry *q)
+{
+    claims_handed_over(t, q->name);
+    return true;
+}
+
+void ingest_handed_over(struct ingest *i, const char *name, struct worker *w)
+{
+    struct inquiry q = {.ingest = i, .look = look_handed_over};
+    send_inquiry(&q, w, name);
+}
+
 static bool look_kick(struct claims *t, const struct inquiry *q)
 {
     return claims_kick(t, q->name, q->why);

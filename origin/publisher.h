@@ -35,6 +35,8 @@ bool ingest_is_draining(struct ingest *i, const struct worker *w);
 typedef void ingest_asker(struct worker *w, const char *name, const struct cluster_owner *owner,
                           void (*done)(bool gone, void *arg), void *done_arg, void *arg);
 void ingest_set_asker(struct ingest *i, ingest_asker *ask, void *arg);
+/* Another owner has what its run of the name goes on from; from any worker. */
+void ingest_handed_over(struct ingest *i, const char *name, struct worker *w);
 /* With which other nodes are asked for what they had of a stream; before the workers start. */
 void ingest_set_client(struct ingest *i, const struct relay_client *client);
 /* The other side of it: done(true) when no publisher of the name is here, or none that has sent

@@ -168,6 +168,14 @@ static bool is_complete(const struct flow *w)
     return w->ending || (w->q.finite && w->out.seq > w->q.to);
 }
 
+static void end_complete(struct flow *w)
+{
+    const struct relay_options *o = &w->server->o;
+    if (w->q.before != 0 && w->out.seq > w->q.to && o->on_handed_over != NULL)
+        o->on_handed_over(w->q.name, w->worker, o->arg);
+    end_with(w, w->ending ? w->why : CLOSE_FINISHED);
+}
+
 static void flush(struct flow *w)
 {
     size_t sent = 0;
@@ -187,7 +195,7 @@ static void flush(struct flow *w)
         break;
     case RELAY_STEP_NOTHING:
         if (is_complete(w))
-            end_with(w, w->ending ? w->why : CLOSE_FINISHED);
+            end_complete(w);
         break;
     case RELAY_STEP_BLOCKED:
         if (w->ending && clock_us() > w->end_by_us)

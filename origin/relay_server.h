@@ -12,6 +12,8 @@
  *   GET  /relay/v1/APP/STREAM                       the live flow from the newest key frame,
  * endless GET  /relay/v1/APP/STREAM?from=EPOCH.SEQ        the same from a place, when it is held
  *   GET  /relay/v1/APP/STREAM?epoch=E&from=A&to=B   frames of the past, then an end record
+ *   GET  /relay/v1/APP/STREAM?before=E              the run that the one of epoch E may go on from,
+ * with all that is held of it, once it is over: for E's owner
  *   GET  /relay/v1/APP/STREAM?probe=1               {"epoch","instance","owner","state",
  * "fed","path"}: state is live or lost, fed that frames come; or {"state":"wanted"}: readers wait
  *
@@ -32,6 +34,10 @@ struct relay_options {
     const struct relay_identity *identity; /* outlives the server, as does the guard */
     struct relay_guard *guard;
     struct relay_links *links; /* may be NULL */
+    /* The frames of a request with `before` have gone out: another owner has what it goes on from.
+     * On the connection's worker; may be NULL. */
+    void (*on_handed_over)(const char *name, struct worker *w, void *arg);
+    void *arg;
     int64_t (*wall_ms)(
         void); /* unix milliseconds by which signatures are judged; NULL: the clock */
 };

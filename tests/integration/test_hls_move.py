@@ -1,11 +1,13 @@
 """HLS over moves of a stream: numbers only grow, and every node says the same."""
 import re
+import signal
 import threading
 
 import pytest
 
+import flv
 import hls
-from node import Redis
+import media
 from test_drain import drain
 from waiting import scaled, wait_for
 
@@ -15,6 +17,8 @@ NAME = "live/cam1"
 # The same publisher everywhere.
 MINE = NAME + "?token=mine"
 FAST = {"hls.segment_ms": 1000, "hls.part_ms": 200, "stream.lost_ms": 2000, "stream.linger_ms": 1000}
+# Of media to the clock.
+SPEED = 3
 PATH = f"/{NAME}/main.m3u8"
 
 
@@ -82,20 +86,26 @@ class Player:
                 assert number(one, tag) <= number(next, tag), one + "\n" + next
 
 
-def same_everywhere(nodes):
-    """The playlist of one place, and all that it names, with the same bytes from every node."""
-    _, msn, part = hls.hint_of(hls.text_of(nodes[0], PATH))
-    asked = f"{PATH}?_HLS_msn={msn + 1}&_HLS_part=0"
+def ask_all(nodes, path):
     got = {}
 
     def ask(node):
-        got[node.id] = hls.text_of(node, asked)
+        got[node.id] = hls.text_of(node, path)
     threads = [threading.Thread(target=ask, args=(n,)) for n in nodes]
     for t in threads:
         t.start()
     for t in threads:
         t.join(scaled(20))
-    texts = [got[n.id] for n in nodes]
+    return [got[n.id] for n in nodes]
+
+
+def same_everywhere(nodes):
+    """The playlist of one place, and all that it names, with the same bytes from every node."""
+    def ask():
+        _, msn, part = hls.hint_of(hls.text_of(nodes[0], PATH))
+        texts = ask_all(nodes, f"{PATH}?_HLS_msn={msn}&_HLS_part={part}")
+        return texts if len({hls.hint_of(t) for t in texts}) == 1 else None
+    texts = wait_for(ask, 10, "playlists of one place")
     assert all(t == texts[0] for t in texts), "\n".join(texts)
     for name in hls.names(texts[0]):
         answers = [hls.get(n, f"/{NAME}/{name}") for n in nodes]
@@ -104,21 +114,29 @@ def same_everywhere(nodes):
 
 
 @pytest.fixture
+def mine(closing, tags):
+    """mine(node) publishes pictures that go on evenly when the file begins again."""
+    end = max(ts for type, ts, _ in tags if type == flv.VIDEO)
+    even = [t for t in tags if t[1] <= end]
+    return lambda node, speed=SPEED: closing(media.Feeder(node.rtmp, MINE, even, speed=speed))
+
+
+@pytest.fixture
 def player(closing):
     return lambda *nodes: closing(Player(*nodes))
 
 
-def test_a_drained_stream_goes_on_elsewhere(cluster, feed, player, tmp_path):
-    a, b = cluster.start("node", "o1", {**FAST, "node.drain_s": 6}), cluster.start("node", "o2", FAST)
+def test_a_drained_stream_goes_on_elsewhere(cluster, mine, player, tmp_path):
+    a, b = cluster.start("node", "o1", {**FAST, "node.drain_s": 3}), cluster.start("node", "o2", FAST)
     edge = cluster.start("edge", "e1", FAST)
     for node in (a, b, edge):
         node.expect(r" upstream\.", r"session\.close ", r"claim\.fenced")
-    one = feed(a, MINE)
+    one = mine(a)
     watcher = player(edge)
     first = watcher.wait(lambda p: last_msn(p) > number(p, "MEDIA-SEQUENCE") + 2, 10, "a few segments")
     drain(a)
     one.connection.wait_closed()
-    feed(b, MINE)
+    mine(b)
     watcher.wait(lambda p: len(epochs(p)) == 2, 10, "a playlist of both runs")
     cold = cluster.start("edge", "e2", FAST)
     text = same_everywhere([a, b, edge, cold])
@@ -128,3 +146,70 @@ def test_a_drained_stream_goes_on_elsewhere(cluster, feed, player, tmp_path):
     assert watcher.failed == []
     assert last_msn(watcher.got[-1]) - last_msn(first) < 20
     hls.assert_valid([*watcher.got, text], tmp_path)
+
+
+def test_a_node_that_leaves_hands_its_stream_over(cluster, mine, player):
+    """It stays until the next owner has what it goes on from, and no longer."""
+    a = cluster.start("origin", "o1", {**FAST, "node.drain_s": 6, "stream.lost_ms": 6000})
+    b, edge = cluster.start("origin", "o2", FAST), cluster.start("edge", "e1", FAST)
+    for node in (a, b, edge):
+        node.expect(r" upstream\.", r"session\.close ", r"claim\.fenced")
+    one = mine(a)
+    watcher = player(edge)
+    watcher.wait(lambda p: len(epochs(p)) == 1, 10, "a playlist")
+    a.signal(signal.SIGTERM)
+    one.connection.wait_closed()
+    mine(b)
+    watcher.wait(lambda p: len(epochs(p)) == 2, 10, "a playlist of both runs")
+    assert a.wait_exit(4) == 0
+    watcher.finish()
+    watcher.assert_forward()
+    assert watcher.failed == []
+
+
+@pytest.mark.parametrize("how", ["killed", "lost", "taken"])
+def test_the_publisher_comes_back(cluster, mine, player, how):
+    """After its origin died numbers jump; whatever else happened, they go on."""
+    a, b = cluster.start("origin", "o1", FAST), cluster.start("origin", "o2", FAST)
+    edges = [cluster.start("edge", "e1", FAST), cluster.start("edge", "e2", FAST)]
+    for node in (a, b, *edges):
+        node.expect(r" upstream\.", r"session\.close ", r"claim\.fenced", r" hls\.")
+    # Segments that last less than a second may outrun a jump.
+    one = mine(a, speed=1 if how == "killed" else SPEED)
+    watcher = player(*edges)
+    first = watcher.wait(lambda p: last_msn(p) > number(p, "MEDIA-SEQUENCE") + 2, 10, "a few segments")
+    if how == "killed":
+        a.kill()
+    elif how == "lost":
+        one.vanish()
+        cluster.wait_owner(NAME, state="lost")
+    mine(b)
+    old = epochs(first)[0]
+    new = watcher.wait(lambda p: epochs(p) and epochs(p)[-1] != old, 10, "a playlist of the new run")
+    if how == "killed":
+        assert number(new, "MEDIA-SEQUENCE") > last_msn(first) + 10 and old not in epochs(new)
+    else:
+        assert old in epochs(new)
+    for name in hls.names(first):
+        answers = [hls.get(e, f"/{NAME}/{name}") for e in edges]
+        assert all(x[0] == 200 and x == answers[0] for x in answers), name
+    same_everywhere(edges)
+    watcher.finish()
+    watcher.assert_forward()
+    assert watcher.failed == []
+
+
+def test_the_owner_is_lost(cluster, mine, player):
+    """Players are held, then the playlist ends behind the last complete segment, and is gone a window later."""
+    a, edge = cluster.start("origin", "o1", FAST), cluster.start("edge", "e1", {**FAST, "viewer.hold_ms": 1000})
+    edge.expect(r" upstream\.", r"session\.close ")
+    mine(a)
+    watcher = player(edge)
+    watcher.wait(lambda p: last_msn(p) > number(p, "MEDIA-SEQUENCE") + 2, 10, "a few segments")
+    a.kill()
+    text = watcher.wait(lambda p: "#EXT-X-ENDLIST" in p, 10, "the end of the playlist")
+    assert re.search(r"\.m4s\n#EXT-X-ENDLIST\n", text)
+    assert all(hls.get(edge, f"/{NAME}/{n}")[0] == 200 for n in hls.names(text))
+    watcher.finish()
+    watcher.assert_forward()
+    wait_for(lambda: hls.get(edge, PATH)[0] == 404, 12, "the end of the stream")

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "core/clock.h"
+#include "core/crypto.h"
 #include "edge/hls_internal.h"
 #include "proto/http1.h"
 
@@ -124,8 +125,17 @@ static int64_t cover_us(const struct hls_stream *s, const struct hls_request *re
     return req->directives.has_part ? (int64_t)s->view.plan.part_ms * 1000 : s->view.segment_us;
 }
 
+/* It changes more seldom than the head does: by its bytes. */
+static void set_index_etag(struct hls_reply *r, const struct hls_text *t)
+{
+    uint8_t sum[SHA256_SIZE];
+    crypto_sha256(slice_of(t->data, t->len), sum);
+    struct rd rd = rd_init(sum, sizeof sum);
+    snprintf(r->etag, sizeof r->etag, "\"%016" PRIx64 "\"", rd_u64(&rd));
+}
+
 static void make_playlist_reply(const struct hls_stream *s, const struct hls_request *req,
-                                struct hls_reply *r)
+                                const struct hls_text *t, struct hls_reply *r)
 {
     const struct hls_view *v = &s->view;
     int age_s = req->object.kind == HLS_MULTIVARIANT ? INDEX_MAX_AGE_S
@@ -135,6 +145,8 @@ static void make_playlist_reply(const struct hls_stream *s, const struct hls_req
     snprintf(r->etag, sizeof r->etag, "\"%" PRIu64 "-%" PRIu64 "-%" PRIu32 "%s%s%s\"", v->epoch,
              v->head.msn, v->head.parts, v->ended ? "-end" : "", req->directives.skip ? "-d" : "",
              req->gzip ? "-z" : "");
+    if (t->multivariant)
+        set_index_etag(r, t);
     reply_make(r, PLAYLIST_TYPE, req->gzip);
 }
 
@@ -151,7 +163,7 @@ static void answer_playlist(struct hls_stream *s, struct hls_request *req)
     }
     struct hls_reply *r = req->directives.has_msn ? &t->held : &t->plain;
     if (r->prepared.status == 0)
-        make_playlist_reply(s, req, r);
+        make_playlist_reply(s, req, t, r);
     t->refs++;
     struct http_content c = {&t->iov, 1, 0, t->len, hls_text_unref, t};
     hls_stream_count(s, cover_us(s, req));

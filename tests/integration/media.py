@@ -101,11 +101,11 @@ def parse_hashes(output):
 class Feeder:
     """Publishes tags again and again in real time from a thread, until it is told to stop; .sent is what went out."""
 
-    def __init__(self, address, name, tags, speed=1.0, loops=None, abilities=None):
+    def __init__(self, address, name, tags, speed=1.0, loops=None, abilities=None, length=None):
         self.publisher = rtmp.Publisher(address, name, abilities)
         self.stream = name.split("/", 1)[1]
         self.tags, self.speed, self.loops = tags, speed, loops
-        self.length = max(ts for _, ts, _ in tags) + 1000 // FRAME_RATE
+        self.length = length or max(ts for _, ts, _ in tags) + 1000 // FRAME_RATE
         self.stopped = threading.Event()
         self.error = None
         self.publisher.accepted()

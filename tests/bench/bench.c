@@ -17,6 +17,7 @@ static const char help[] =
     "       sluice-bench watch -u URL... [-n N] [-t S] [-r RATE] [-m M] [-b KBIT] [-R]\n"
     "       sluice-bench bare -f FILE [-n N] [-t S] [-k MS]\n"
     "       sluice-bench hold -u PLAYLIST|-B BYTES [-n N] [-k ROUNDS] [-P PID] [-z]\n"
+    "       sluice-bench parts -u PLAYLIST [-n STREAMS] [-k PARTS]\n"
     "\n"
     "  URL    rtmp://IP:PORT/APP/STREAM, load also http://IP:PORT/APP/STREAM.flv; %d in it is the\n"
     "         number of the player or publisher, with -m M counted modulo M\n"
@@ -37,11 +38,8 @@ static const char help[] =
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"load", load_main},
-                {"publish", publish_main},
-                {"bare", bare_main},
-                {"watch", watch_main},
-                {"hold", hold_main}};
+} commands[] = {{"load", load_main},   {"publish", publish_main}, {"bare", bare_main},
+                {"watch", watch_main}, {"hold", hold_main},       {"parts", parts_main}};
 
 static int usage(void)
 {

@@ -23,6 +23,7 @@ int publish_main(int argc, char **argv);
 int bare_main(int argc, char **argv);
 int watch_main(int argc, char **argv);
 int hold_main(int argc, char **argv);
+int parts_main(int argc, char **argv);
 
 /* A number of an option, from min to max; the program ends with BENCH_USAGE when it is none. */
 int64_t bench_number(const char *text, int64_t min, int64_t max);

@@ -14,8 +14,10 @@
  */
 #define HLS_STREAM_MAGIC 0x686c7373U
 
-#define HLS_INITS_MAX         32    /* of a stream: renditions x configurations */
-#define HLS_UNITS_MAX         8     /* that a stream keeps for the next who asks */
+#define HLS_INITS_MAX         32      /* of a stream: renditions x configurations */
+#define HLS_UNITS_MAX         16      /* that a stream keeps for the next who asks … */
+#define HLS_UNIT_KEEP_US      5000000 /* … for so long */
+#define HLS_TAKE_TARGETS      6     /* target durations in which a segment or part is to be taken */
 #define HLS_HOLD_TARGETS      3     /* target durations that a request is held */
 #define HLS_IDLE_MS           10000 /* without a request, or so many targets: */
 #define HLS_IDLE_TARGETS      3
@@ -59,11 +61,14 @@ struct hls_init {
     uint8_t *bytes;
 };
 
+/* A segment or part: kept for a while, and as long as somebody takes it. */
 struct hls_cached_unit {
-    struct hls_object object; /* kind 0 (HLS_MULTIVARIANT): none */
+    struct list node; /* asked for longest ago first */
+    struct hls_object object;
     struct hls_unit *unit;
     struct hls_reply reply;
-    uint64_t used;
+    int64_t used_us; /* clock_us */
+    bool pinned;     /* frames of it are no more in the log: counted in the node's account */
 };
 
 /* What playlists list at present: a function of the cuts, the same wherever the same frames are. */
@@ -123,8 +128,8 @@ struct hls_stream {
     struct list texts, inits;
     struct hls_tracks *tracks[HLS_INITS_MAX]; /* newest last */
     size_t track_sets;
-    struct hls_cached_unit units[HLS_UNITS_MAX];
-    uint64_t tick;
+    struct list units;
+    size_t unit_count;
     struct timer sweep;
     int64_t opened_us, used_us, ended_us; /* clock_us; ended_us 0: it goes on */
     int64_t short_us; /* clock_us since when what should be listed is not here; 0: it is */
@@ -171,6 +176,8 @@ const struct hls_init *hls_init_get(struct hls_stream *s, uint64_t epoch, uint64
                                     struct hls_rendition r);
 const struct hls_init *hls_init_find(struct hls_stream *s, const struct hls_object *o);
 struct hls_cached_unit *hls_unit_get(struct hls_stream *s, const struct hls_object *o);
+/* Forgets units that nobody asks for, and counts what others hold beyond the log. */
+void hls_units_sweep(struct hls_stream *s, int64_t now_us);
 void hls_objects_drop(struct hls_stream *s);
 
 /* play_hls.c: answers what can be answered, else holds a copy (a request that was held is one

@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "edge/hls_internal.h"
+#include "hub/hub.h"
 
 #include <stdlib.h>
 
@@ -100,14 +101,55 @@ static bool is_object(const struct hls_object *a, const struct hls_object *b)
            a->msn == b->msn && a->part == b->part;
 }
 
-/* The place for another one: that which was not asked for longest. */
-static struct hls_cached_unit *oldest(struct hls_stream *s)
+static void count_pinned(const struct hls_stream *s, const struct hls_unit *u, bool add)
 {
-    struct hls_cached_unit *found = &s->units[0];
-    for (size_t i = 1; i < HLS_UNITS_MAX; i++)
-        if (s->units[i].used < found->used)
-            found = &s->units[i];
-    return found;
+    struct log_account *a = hub_account(s->hls->hub);
+    if (add)
+        atomic_fetch_add_explicit(&a->bytes, u->len, memory_order_relaxed);
+    else
+        atomic_fetch_sub_explicit(&a->bytes, u->len, memory_order_relaxed);
+}
+
+static void unit_drop(struct hls_stream *s, struct hls_cached_unit *c)
+{
+    list_remove(&c->node);
+    s->unit_count--;
+    if (c->pinned)
+        count_pinned(s, c->unit, false);
+    hls_unit_unref(&c->unit);
+    free(c);
+}
+
+/* What is being sent stays, so that there is never more than one of each. */
+static void make_room(struct hls_stream *s)
+{
+    struct hls_cached_unit *c, *next;
+    LIST_EACH_SAFE (c, next, &s->units, node) {
+        if (s->unit_count < HLS_UNITS_MAX)
+            return;
+        if (c->unit->refs == 1)
+            unit_drop(s, c);
+    }
+}
+
+static bool is_in_log(const struct hls_stream *s, const struct hls_cached_unit *c)
+{
+    const struct run *r = log_find(s->reader.feed->log, c->object.epoch);
+    return r != NULL && c->unit->frames[0]->seq >= r->first;
+}
+
+void hls_units_sweep(struct hls_stream *s, int64_t now_us)
+{
+    struct hls_cached_unit *c, *next;
+    LIST_EACH_SAFE (c, next, &s->units, node) {
+        bool is_sent = c->unit->refs > 1, in_log = is_in_log(s, c);
+        if (!is_sent && (!in_log || now_us - c->used_us > HLS_UNIT_KEEP_US)) {
+            unit_drop(s, c);
+        } else if (!in_log && !c->pinned) {
+            c->pinned = true;
+            count_pinned(s, c->unit, true);
+        }
+    }
 }
 
 static struct hls_unit *make(struct hls_stream *s, const struct hls_object *o)
@@ -128,22 +170,37 @@ static struct hls_unit *make(struct hls_stream *s, const struct hls_object *o)
     return hls_unit_new(r, first, parts, t, o->rendition);
 }
 
+static struct hls_cached_unit *keep_unit(struct hls_stream *s, const struct hls_object *o,
+                                         struct hls_unit *u)
+{
+    struct hls_cached_unit *c = xcalloc(1, sizeof *c);
+    make_room(s);
+    c->object = *o;
+    c->unit = u;
+    list_append(&s->units, &c->node);
+    s->unit_count++;
+    return c;
+}
+
 struct hls_cached_unit *hls_unit_get(struct hls_stream *s, const struct hls_object *o)
 {
-    for (size_t i = 0; i < HLS_UNITS_MAX; i++) {
-        struct hls_cached_unit *c = &s->units[i];
-        if (c->unit != NULL && is_object(&c->object, o)) {
-            c->used = ++s->tick;
-            return c;
+    struct hls_cached_unit *c, *found = NULL;
+    LIST_EACH (c, &s->units, node) {
+        if (is_object(&c->object, o)) {
+            found = c;
+            break;
         }
     }
-    struct hls_unit *u = hls_view_has(s, o->rendition) ? make(s, o) : NULL;
-    if (u == NULL)
-        return NULL;
-    struct hls_cached_unit *c = oldest(s);
-    hls_unit_unref(&c->unit);
-    *c = (struct hls_cached_unit){.object = *o, .unit = u, .used = ++s->tick};
-    return c;
+    if (found == NULL) {
+        struct hls_unit *u = hls_view_has(s, o->rendition) ? make(s, o) : NULL;
+        if (u == NULL)
+            return NULL;
+        found = keep_unit(s, o, u);
+    }
+    found->used_us = s->used_us;
+    list_remove(&found->node);
+    list_append(&s->units, &found->node);
+    return found;
 }
 
 void hls_objects_drop(struct hls_stream *s)
@@ -153,6 +210,6 @@ void hls_objects_drop(struct hls_stream *s)
     for (size_t i = 0; i < s->track_sets; i++)
         hls_tracks_free(&s->tracks[i]);
     s->track_sets = 0;
-    for (size_t i = 0; i < HLS_UNITS_MAX; i++)
-        hls_unit_unref(&s->units[i].unit);
+    while (!list_empty(&s->units))
+        unit_drop(s, LIST_FIRST(&s->units, struct hls_cached_unit, node));
 }

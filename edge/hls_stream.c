@@ -286,6 +286,7 @@ static void on_sweep(void *arg)
         hold_free_if_empty(h);
     }
     count_step(s);
+    hls_units_sweep(s, now_us);
     bool is_held = !list_empty(&s->holds) || !list_empty(&s->ready) || !list_empty(&s->waiting);
     if (!is_held && (s->gone || now_us - s->used_us > idle_us(s)))
         stream_free(s);
@@ -314,6 +315,7 @@ struct hls_stream *hls_stream_get(struct hls *h, struct worker *w, const char *n
     task_init(&s->release, release, s);
     list_init(&s->texts);
     list_init(&s->inits);
+    list_init(&s->units);
     timer_init(&s->sweep, w, "hls.sweep", on_sweep, s);
     must(slice_copy(slice_text(name), s->name, sizeof s->name));
     map_put(h->streams[w->index], name, s);

@@ -247,6 +247,7 @@ static void answer_unit(struct hls_stream *s, struct hls_request *req,
     struct http_content c = {u->iov, u->iov_count, 0, u->len, release_unit, hls_unit_ref(u)};
     if (cached->reply.prepared.status == 0)
         make_unit_reply(s, cached);
+    http_exchange_take_ms(req->exchange, (int64_t)s->view.target_s * HLS_TAKE_TARGETS * 1000);
     send_content(req, &cached->reply, &c, u->len);
 }
 

@@ -314,11 +314,11 @@ static void connection_read(struct http1_connection *c)
 void http1_exchange_answered(struct http1_exchange *x, size_t answer_len)
 {
     struct http1_connection *c = x->c;
+    c->answer_ms = http_exchange_answer_ms(&x->x, answer_len);
     http1_exchange_free(&c->exchange);
-    c->answer_len = answer_len;
     if (c->close_after && c->content.len == 0) {
         c->state = HTTP_ENDING;
-        io_close_after_flush(c->io, http_answer_ms(c->server, answer_len));
+        io_close_after_flush(c->io, c->answer_ms);
         return;
     }
     c->state = HTTP_ANSWERING;
@@ -350,7 +350,7 @@ static void on_turn(void *arg)
         io_close_after_flush(c->io, HTTP_STREAM_LINGER_MS);
     } else if (c->state == HTTP_ANSWERING) {
         if (!http1_content_send(c) || io_queued(c->io) > 0)
-            io_deadline(c->io, http_answer_ms(c->server, c->answer_len));
+            io_deadline(c->io, c->answer_ms);
         else
             next_request(c);
     }
@@ -378,7 +378,7 @@ static void peer_closed(struct http1_connection *c)
     }
     if (c->state == HTTP_ANSWERING) {
         c->state = HTTP_ENDING;
-        io_close_after_flush(c->io, http_answer_ms(c->server, c->answer_len));
+        io_close_after_flush(c->io, c->answer_ms);
         return;
     }
     http1_connection_close(c, CLOSE_PEER_CLOSED);

@@ -48,7 +48,7 @@ struct http1_connection {
     struct buf body;           /* decoded chunks */
     struct http_intake intake; /* of a body that follows; it outlives the exchange */
 
-    size_t answer_len;           /* bytes of the answer that is queued */
+    int64_t answer_ms;           /* that the answer which is queued may take */
     struct http_content content; /* what of it is not sent and lies elsewhere; len 0: nothing */
     size_t ignored;              /* bytes that came while streaming */
 };

@@ -6,7 +6,8 @@
 #include "base/mem.h"
 #include "net/http1_connection.h"
 
-#define CONTENT_IOV 256 /* entries of one write */
+#define CONTENT_IOV 256          /* entries of one write */
+#define UNSENT_MAX  (512 * 1024) /* bytes for a slow reader in the kernel that are not under way */
 
 /* The next pieces into iov; their bytes in *len. */
 static int gather(const struct http_content *content, struct iovec *iov, int room, size_t *len)
@@ -53,6 +54,8 @@ int http1_content_begin(struct http1_connection *c, struct slice head,
         advance(&c->content, (size_t)sent - head.len);
         if (c->content.len == 0)
             http_content_release(&c->content);
+        else
+            io_set_unsent_max(c->io, UNSENT_MAX);
         return 0;
     }
     io_set_limits(c->io, HTTP1_HEAD_MAX + 2 * HTTP_BODY_MAX, io_queued(c->io) + head.len);

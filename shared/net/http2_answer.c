@@ -101,7 +101,7 @@ static bool begin(struct http2_stream *s, int status, const struct http_header *
         http_fields_of(&f, c->server, c->worker, NULL, 0, 0);
     }
     s->ended = true;
-    take_by(s, http_answer_ms(c->server, has_body ? body_len : 0));
+    take_by(s, http_exchange_answer_ms(&s->x, has_body ? body_len : 0));
     run_later(c);
     int err = submit(s, status, &f, has_body);
     if (err < 0)

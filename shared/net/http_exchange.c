@@ -263,6 +263,17 @@ void http_exchange_pause(struct http_exchange *x, bool paused)
         x->protocol->pause(x, paused);
 }
 
+void http_exchange_take_ms(struct http_exchange *x, int64_t ms)
+{
+    x->take_ms = ms;
+}
+
+int64_t http_exchange_answer_ms(const struct http_exchange *x, size_t len)
+{
+    int64_t ms = http_answer_ms(x->server, len);
+    return x->take_ms > 0 && x->take_ms < ms ? x->take_ms : ms;
+}
+
 struct worker *http_exchange_worker(const struct http_exchange *x)
 {
     return x->worker;

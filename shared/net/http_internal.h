@@ -77,10 +77,14 @@ struct http_exchange {
     const struct log_id *log; /* the connection's */
     const struct http_exchange_ops *ops;
     void *owner;
-    bool head_only; /* HEAD: no body follows */
-    bool streaming; /* the answer is an endless one, and has begun */
-    bool gone;      /* on_gone is being called */
+    int64_t take_ms; /* http_exchange_take_ms(); 0: none */
+    bool head_only;  /* HEAD: no body follows */
+    bool streaming;  /* the answer is an endless one, and has begun */
+    bool gone;       /* on_gone is being called */
 };
+
+/* Longest time the peer may take for an answer of len bytes to it. */
+int64_t http_exchange_answer_ms(const struct http_exchange *x, size_t len);
 
 /* Tells the owner that it is over; the protocol frees it then. */
 void http_exchange_tell_gone(struct http_exchange *x, enum close_reason why);

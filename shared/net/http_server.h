@@ -138,6 +138,10 @@ struct http_content {
 void http_respond_content(struct http_exchange *x, int status, const struct http_header *headers,
                           size_t count, const struct http_content *content);
 
+/* The answer that follows is to be taken in so long, if its size does not allow less: what its
+ * bytes lie in is wanted back.  The connection, or HTTP/2's stream, is ended then. */
+void http_exchange_take_ms(struct http_exchange *x, int64_t ms);
+
 /*
  * An answer that many get with the same status, headers and length: the first of them in a second
  * writes the head for the others.  Of one worker; what `headers` and their values point at lives as

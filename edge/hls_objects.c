@@ -114,6 +114,7 @@ static void unit_drop(struct hls_stream *s, struct hls_cached_unit *c)
 {
     list_remove(&c->node);
     s->unit_count--;
+    METRIC_ADD(s->worker->metrics.hls_units, -1);
     if (c->pinned)
         count_pinned(s, c->unit, false);
     hls_unit_unref(&c->unit);
@@ -179,6 +180,7 @@ static struct hls_cached_unit *keep_unit(struct hls_stream *s, const struct hls_
     c->unit = u;
     list_append(&s->units, &c->node);
     s->unit_count++;
+    METRIC_INC(s->worker->metrics.hls_units);
     return c;
 }
 

@@ -69,6 +69,7 @@
     X(viewers_flv, "HTTP-FLV players")                                                             \
     X(viewers_hls, "HLS players, by what they ask for")                                            \
     X(hls_held, "HLS requests that wait for what they ask for")                                    \
+    X(hls_units, "HLS segments and parts in memory, kept or being sent")                           \
     X(publishers, "Publishers")                                                                    \
     X(carried_publishers, "Publishers of this node that are carried on to an origin")              \
     X(pulls, "Streams pulled from other nodes")                                                    \

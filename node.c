@@ -205,6 +205,8 @@ static int node_build(struct node *n)
         return err;
     n->edge = edge_new(&n->workers, n->hub);
     n->hls = hls_new(&n->workers, n->hub, n->edge);
+    if (c->cluster.backend != CLUSTER_NONE)
+        hls_set_upstream(n->hls, n->cluster, &n->client);
     n->ingest = ingest_new(&n->workers, n->hub, n->cluster);
     n->relay = relay_server_new(&(struct relay_options){.hub = n->hub,
                                                         .identity = &n->identity,

@@ -1,6 +1,7 @@
 #ifndef SLUICE_EDGE_HLS_H
 #define SLUICE_EDGE_HLS_H
 
+#include "cluster/cluster.h"
 #include "edge/audience.h"
 #include "net/http_server.h"
 
@@ -16,6 +17,9 @@
 struct hls; /* what the streams of a node share */
 
 struct hls *hls_new(struct workers *g, struct hub *hub, struct edge *e);
+/* How other nodes are asked for what is missing here; they outlive it.  Before the workers start,
+ * when there are other nodes. */
+void hls_set_upstream(struct hls *h, struct cluster *c, const struct relay_client *client);
 /* After the workers have stopped. */
 void hls_free(struct hls **hp);
 

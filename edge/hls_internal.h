@@ -9,8 +9,9 @@
 
 /*
  * hls_stream.c holds requests and follows the feed, hls_view.c says what playlists list,
- * hls_text.c writes them, hls_objects.c makes what they name, play_hls.c reads requests and answers
- * them.  Everything of a stream belongs to its worker.
+ * hls_upstream.c asks the owner for what is missing, hls_text.c writes them, hls_objects.c makes
+ * what they name, play_hls.c reads requests and answers them.  Everything of a stream belongs to
+ * its worker.
  */
 #define HLS_STREAM_MAGIC 0x686c7373U
 
@@ -115,6 +116,16 @@ struct hls_hold {
     struct list requests; /* the oldest first */
 };
 
+/* How far the owner is, by its own word: asked when a request seems too far ahead. */
+struct hls_ask {
+    bool busy;
+    struct probe *probe;
+    struct list requests;
+    int64_t told_us; /* clock_us of the last answer; 0: none yet */
+    bool known;      /* it said something of our run */
+    struct hls_head head;
+};
+
 struct hls_stream {
     uint32_t magic;
     struct hls *hls;
@@ -125,6 +136,9 @@ struct hls_stream {
     struct list ready; /* holds of what has come, which are being answered */
     struct task release;
     struct list waiting; /* requests for a stream that is not there yet */
+    struct hls_ask ask;
+    struct list fetches; /* struct hls_fetch */
+    size_t fetch_count;
     struct list texts, inits;
     struct hls_tracks *tracks[HLS_INITS_MAX]; /* newest last */
     size_t track_sets;
@@ -145,7 +159,9 @@ struct hls {
     struct workers *group;
     struct hub *hub;
     struct edge *edge;
-    struct map *streams[WORKERS_MAX]; /* by name; each touched by its worker only */
+    struct cluster *cluster;
+    const struct relay_client *client; /* NULL: there are no other nodes */
+    struct map *streams[WORKERS_MAX];  /* by name; each touched by its worker only */
 };
 
 /* hls_stream.c */
@@ -154,8 +170,27 @@ struct hls_stream *hls_stream_get(struct hls *h, struct worker *w, const char *n
 void hls_stream_hold(struct hls_stream *s, const struct hls_request *req, uint64_t msn,
                      uint32_t parts);
 void hls_stream_wait(struct hls_stream *s, const struct hls_request *req);
+/* The same, in a list of the caller's: for the next two, or for ever. */
+void hls_stream_keep(struct hls_stream *s, const struct hls_request *req, struct list *to);
+/* Answers all of the list, or holds them for something else; those whose time is up. */
+void hls_stream_answer(struct hls_stream *s, struct list *requests);
+void hls_stream_answer_late(struct hls_stream *s, struct list *requests, int64_t now_us);
 /* A playlist was answered, which its player will ask for again in so long. */
 void hls_stream_count(struct hls_stream *s, int64_t cover_us);
+
+/* hls_upstream.c */
+/* Whether a request that is too far ahead here is so for the owner: HLS_TOO_FAR, HLS_WAIT (it is
+ * not, or nobody knows), or HLS_READY: a copy is kept and comes again when the owner has said it.
+ */
+enum hls_verdict hls_ask_owner(struct hls_stream *s, const struct hls_request *req);
+/* Keeps a copy of the request for a segment or part whose frames have gone here, until they have
+ * been fetched; false when they are not to be had. */
+bool hls_fetch(struct hls_stream *s, const struct hls_request *req);
+/* The run with just this segment, if it has been fetched, or NULL. */
+const struct run *hls_fetched(struct hls_stream *s, uint64_t epoch, uint64_t msn);
+/* True while somebody waits. */
+bool hls_upstream_sweep(struct hls_stream *s, int64_t now_us);
+void hls_upstream_fini(struct hls_stream *s);
 
 /* hls_view.c */
 /* Looks at the log; true when something of the view has changed. */

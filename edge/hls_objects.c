@@ -160,6 +160,10 @@ static struct hls_unit *make(struct hls_stream *s, const struct hls_object *o)
     const struct log_part *first = find_part(s, o->epoch, o->msn, whole ? 0 : o->part, &r);
     if (first == NULL)
         return NULL;
+    if (first->seq < r->first && (r = hls_fetched(s, o->epoch, o->msn)) != NULL)
+        first = run_part(r, o->msn, whole ? 0 : o->part);
+    if (r == NULL || first == NULL)
+        return NULL;
     const struct log_extent e = whole ? run_segment_extent(r, first) : run_part_extent(r, first);
     const struct hls_tracks *t = hls_tracks_get(s, o->epoch, o->msn);
     if (!e.complete || !e.held || e.bytes > UNIT_BYTES_MAX || t == NULL)

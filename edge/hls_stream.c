@@ -39,7 +39,7 @@ static void on_gone(struct http_exchange *x, enum close_reason why, void *owner)
 
 static const struct http_exchange_ops exchange_ops = {.on_gone = on_gone};
 
-static void keep(struct hls_stream *s, const struct hls_request *req, struct list *to)
+void hls_stream_keep(struct hls_stream *s, const struct hls_request *req, struct list *to)
 {
     struct hls_request *kept = xmalloc(sizeof *kept);
     *kept = *req;
@@ -70,12 +70,12 @@ static struct hls_hold *hold_for(struct hls_stream *s, uint64_t msn, uint32_t pa
 void hls_stream_hold(struct hls_stream *s, const struct hls_request *req, uint64_t msn,
                      uint32_t parts)
 {
-    keep(s, req, &hold_for(s, msn, parts)->requests);
+    hls_stream_keep(s, req, &hold_for(s, msn, parts)->requests);
 }
 
 void hls_stream_wait(struct hls_stream *s, const struct hls_request *req)
 {
-    keep(s, req, &s->waiting);
+    hls_stream_keep(s, req, &s->waiting);
 }
 
 /* Not held any more: a copy, for the answer. */
@@ -132,6 +132,14 @@ static void hold_ready(struct hls_stream *s, struct list *requests)
 {
     struct hls_hold *h = hold_new(&s->ready, 0, 0);
     list_splice(&h->requests, requests);
+}
+
+void hls_stream_answer(struct hls_stream *s, struct list *requests)
+{
+    if (list_empty(requests))
+        return;
+    hold_ready(s, requests);
+    release(s);
 }
 
 static void release_what_came(struct hls_stream *s)
@@ -218,6 +226,7 @@ static void stream_free(struct hls_stream *s)
     feed_leave(&s->reader);
     timer_fini(&s->sweep);
     task_cancel(&s->release);
+    hls_upstream_fini(s);
     hls_texts_drop(s);
     hls_objects_drop(s);
     hls_view_fini(&s->view);
@@ -228,7 +237,7 @@ static void stream_free(struct hls_stream *s)
 
 /* Time. */
 
-static void answer_late(struct hls_stream *s, struct list *requests, int64_t now_us)
+void hls_stream_answer_late(struct hls_stream *s, struct list *requests, int64_t now_us)
 {
     struct list all = LIST_INIT(all);
     struct hls_request *req;
@@ -280,14 +289,15 @@ static void on_sweep(void *arg)
     look_at_end(s, now_us);
     if (!s->view.ready)
         refresh(s); /* what is waited for may be given up */
-    answer_late(s, &s->waiting, now_us);
+    hls_stream_answer_late(s, &s->waiting, now_us);
     LIST_EACH_SAFE (h, next, &s->holds, node) {
-        answer_late(s, &h->requests, now_us);
+        hls_stream_answer_late(s, &h->requests, now_us);
         hold_free_if_empty(h);
     }
     count_step(s);
     hls_units_sweep(s, now_us);
-    bool is_held = !list_empty(&s->holds) || !list_empty(&s->ready) || !list_empty(&s->waiting);
+    bool is_held = hls_upstream_sweep(s, now_us) || !list_empty(&s->holds) ||
+                   !list_empty(&s->ready) || !list_empty(&s->waiting);
     if (!is_held && (s->gone || now_us - s->used_us > idle_us(s)))
         stream_free(s);
     else
@@ -312,6 +322,8 @@ struct hls_stream *hls_stream_get(struct hls *h, struct worker *w, const char *n
     list_init(&s->holds);
     list_init(&s->waiting);
     list_init(&s->ready);
+    list_init(&s->ask.requests);
+    list_init(&s->fetches);
     task_init(&s->release, release, s);
     list_init(&s->texts);
     list_init(&s->inits);

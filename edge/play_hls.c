@@ -190,6 +190,20 @@ static bool may_lag(const struct hls_stream *s)
     return r != NULL && r->origin != NULL;
 }
 
+static void answer_too_far(struct hls_stream *s, struct hls_request *req)
+{
+    switch (may_lag(s) ? hls_ask_owner(s, req) : HLS_TOO_FAR) {
+    case HLS_TOO_FAR:
+        refuse(req->exchange, 400, "too_far", "the segment or part is too far ahead");
+        break;
+    case HLS_WAIT:
+        hls_stream_wait(s, req);
+        break;
+    case HLS_READY:
+        break;
+    }
+}
+
 static void answer_or_hold_playlist(struct hls_stream *s, struct hls_request *req)
 {
     enum hls_verdict verdict =
@@ -202,10 +216,7 @@ static void answer_or_hold_playlist(struct hls_stream *s, struct hls_request *re
         hold_playlist(s, req);
         break;
     case HLS_TOO_FAR:
-        if (may_lag(s))
-            hls_stream_wait(s, req);
-        else
-            refuse(req->exchange, 400, "too_far", "the segment or part is too far ahead");
+        answer_too_far(s, req);
         break;
     }
 }
@@ -267,9 +278,13 @@ static void answer_or_hold_unit(struct hls_stream *s, struct hls_request *req)
 {
     const struct hls_object *o = &req->object;
     struct hls_cached_unit *u = hls_unit_get(s, o);
-    if (u != NULL)
+    if (u != NULL) {
         answer_unit(s, req, u);
-    else if (o->epoch > s->view.epoch && may_lag(s) && !s->view.ended)
+        return;
+    }
+    if (hls_fetch(s, req))
+        return;
+    if (o->epoch > s->view.epoch && may_lag(s) && !s->view.ended)
         hls_stream_wait(s, req);
     else if (!may_come(s, o))
         refuse_unknown(req->exchange);

@@ -56,6 +56,10 @@ static void read_answer(struct slice text, struct probe_answer *a)
         slice_u64(text_at(j, "epoch"), UINT64_MAX, &a->epoch) == 0 && instance_at(j, &a->instance);
     a->owns = a->held && json_is_true(json_object_get(j, "owner"));
     a->fed = a->held && json_is_true(json_object_get(j, "fed"));
+    const json_t *msn = json_object_get(j, "msn"), *part = json_object_get(j, "part");
+    a->is_cut = a->held && json_is_integer(msn) && json_is_integer(part);
+    a->msn = (uint64_t)json_integer_value(msn);
+    a->part = (uint32_t)json_integer_value(part);
     (void)slice_copy(text_at(j, "path"), a->path, sizeof a->path);
     json_decref(j);
 }

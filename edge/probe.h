@@ -15,6 +15,9 @@ struct probe_answer {
     bool owns;   /* filled by a publisher there */
     bool fed;    /* frames come */
     uint64_t epoch, instance;
+    bool is_cut; /* … and is cut for HLS; by now up to this part, which is being written */
+    uint64_t msn;
+    uint32_t part;
     char path[PROBE_PATH_MAX]; /* nodes from the owner to that one; "": not told, or too many */
 };
 

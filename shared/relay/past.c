@@ -187,11 +187,11 @@ struct past *past_start(struct worker *w, const struct past_options *o, past_don
     static const struct relay_call_ops ops = {
         .on_head = on_head, .on_body = on_body, .on_end = on_end};
     char target[RELAY_CALL_TARGET_MAX];
-    int n =
-        o->before != 0
-            ? snprintf(target, sizeof target, "/relay/v1/%s?before=%" PRIu64, o->name, o->before)
-            : snprintf(target, sizeof target, "/relay/v1/%s?epoch=%" PRIu64 "&from=1&to=%" PRIu64,
-                       o->name, o->epoch, o->to);
+    int n = o->before != 0 ? snprintf(target, sizeof target, "/relay/v1/%s?before=%" PRIu64,
+                                      o->name, o->before)
+                           : snprintf(target, sizeof target,
+                                      "/relay/v1/%s?epoch=%" PRIu64 "&from=%" PRIu64 "&to=%" PRIu64,
+                                      o->name, o->epoch, o->from > 0 ? o->from : 1, o->to);
     must(n > 0 && (size_t)n < sizeof target);
     const struct relay_call_options call = {
         .address = o->address,

@@ -35,6 +35,7 @@ struct past_options {
     const struct relay_client *client;
     const char *node, *address; /* whom to ask */
     const char *name;
+    uint64_t from;      /* no older frame than this one */
     uint64_t epoch, to; /* frames up to and with this one, as old as they are held there; … */
     uint64_t before;    /* … or, instead, all of the run that this epoch's may go on from, once it
                            is over (not 0) */

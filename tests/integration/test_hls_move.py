@@ -2,12 +2,14 @@
 import re
 import signal
 import threading
+import time
 
 import pytest
 
 import flv
 import hls
 import media
+import node
 from test_drain import drain
 from waiting import scaled, wait_for
 
@@ -136,7 +138,7 @@ def test_a_drained_stream_goes_on_elsewhere(cluster, mine, player, tmp_path):
     first = watcher.wait(lambda p: last_msn(p) > number(p, "MEDIA-SEQUENCE") + 2, 10, "a few segments")
     drain(a)
     one.connection.wait_closed()
-    mine(b)
+    mine(b, speed=1)
     watcher.wait(lambda p: len(epochs(p)) == 2, 10, "a playlist of both runs")
     cold = cluster.start("edge", "e2", FAST)
     text = same_everywhere([a, b, edge, cold])
@@ -213,3 +215,26 @@ def test_the_owner_is_lost(cluster, mine, player):
     watcher.finish()
     watcher.assert_forward()
     wait_for(lambda: hls.get(edge, PATH)[0] == 404, 12, "the end of the stream")
+
+
+def test_an_edge_that_has_less(cluster, mine, player):
+    """Its frames go soon: what it lists and does not hold is fetched, once. What is too far ahead is for the owner to
+    say."""
+    a = cluster.start("node", "o1", FAST)
+    edge = cluster.start("edge", "e1", {**FAST, "node.workers": 1, "stream.window_bytes": 65536})
+    edge.expect(r" upstream\.")
+    mine(a)
+    watcher = player(edge)
+    watcher.wait(lambda p: last_msn(p) > number(p, "MEDIA-SEQUENCE") + 4, 15, "a window")
+    text = watcher.got[-1]
+    segments = [n for n in hls.names(text) if re.fullmatch(r"main-\d+-\d+\.m4s", n)]
+    for name in [segments[0], *hls.names(text)]:
+        one, other = hls.get(a, f"/{NAME}/{name}"), hls.get(edge, f"/{NAME}/{name}")
+        assert one[0] == other[0] == 200 and one[1] == other[1], name
+    fetched = [node.fields(l)["msn"] for l in edge.log.lines if " hls.fetch " in l]
+    assert segments[0].split("-")[2] == fetched[0] + ".m4s" and len(fetched) == len(set(fetched))
+    began = time.monotonic()
+    assert hls.get(edge, f"{PATH}?_HLS_msn={last_msn(text) + 100}")[0] == 400
+    assert time.monotonic() - began < scaled(1)
+    watcher.finish()
+    assert watcher.failed == []

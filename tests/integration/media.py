@@ -79,6 +79,14 @@ def publish_words(source, url, loop=False):
     return ["ffmpeg", "-v", "warning", "-re", *again, "-i", source, "-c", "copy", "-f", "flv", url]
 
 
+def encode_words(url, key_frames_s=2, rate=25):
+    """A small picture and a tone in real time, as encoders for low latency make it: no B-frames, key frames at even distances."""
+    return ["ffmpeg", "-nostdin", "-v", "warning", "-re", "-f", "lavfi", "-i", f"testsrc2=s=320x180:r={rate}",
+            "-re", "-f", "lavfi", "-i", "sine=f=440:r=44100", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency",
+            "-g", str(key_frames_s * rate), "-sc_threshold", "0", "-b:v", "300k", "-pix_fmt", "yuv420p", "-threads", "1",
+            "-c:a", "aac", "-b:a", "64k", "-f", "flv", url]
+
+
 def probe_words(url):
     return ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name,width", "-of", "csv=p=0", url]
 

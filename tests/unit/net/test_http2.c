@@ -161,7 +161,10 @@ static void content(struct http_exchange *x, const struct http_request *req, voi
     }
     s->calls++;
     const struct http_content c = {s->pieces, PIECES, CONTENT_AT, CONTENT_LEN, on_release, s};
-    http_respond_content(x, 200, &evil, req->query.len > 0 ? 1 : 0, &c);
+    bool soon = slice_is(req->query, "soon"); /* wanted back */
+    if (soon)
+        http_exchange_take_ms(x, 10);
+    http_respond_content(x, 200, &evil, req->query.len > 0 && !soon ? 1 : 0, &c);
 }
 
 static void content_not_modified(struct http_exchange *x, const struct http_request *req, void *arg)
@@ -584,6 +587,12 @@ static void content_nobody_takes(void **state)
     CLIENT_UNTIL(&s->c, &s->f, IS_CLOSED(id) && s->released == 1);
     assert_int_equal(client_reply(&s->c, id)->error, NGHTTP2_CANCEL);
     assert_int_equal(get(s, "/ok"), 200);
+    http_server_set_times(s->server, &(struct http_times){10000, 10000, 3600000, 1 << 30});
+    hang_up(s);
+    dial(s, 65535, true);
+    id = client_ask(&s->c, "GET", "/content?soon", NULL, false);
+    CLIENT_UNTIL(&s->c, &s->f, IS_CLOSED(id) && s->released == 2);
+    assert_int_equal(client_reply(&s->c, id)->error, NGHTTP2_CANCEL);
 }
 
 /* Bytes that the socket did not take are copied, those behind them are not. */

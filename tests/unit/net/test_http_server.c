@@ -87,6 +87,8 @@ static void content(struct http_exchange *x, const struct http_request *req, voi
         s->pieces[i] = (struct iovec){s->bytes + at, len};
         at += len;
     }
+    if (req->query.len > 0) /* wanted back */
+        http_exchange_take_ms(x, 10);
     io_set_send_buffer(http_exchange_io(x), 4096);
     s->pieces_len = STREAM_LEN - 9;
     const struct http_content c = {s->pieces, PIECES, 5, s->pieces_len, on_release, s};
@@ -583,6 +585,10 @@ static void content_nobody_takes(void **state)
     send_text(s->fd, "GET /content HTTP/1.1\r\nHost: h\r\n\r\n");
     TURN_UNTIL(&s->f, METRIC_GET(s->f.w->metrics.connections_open) == 0);
     assert_int_equal(s->released, 2);
+    set_times(s, 5000, 5000, 3600000);
+    send_text(s->fd, "GET /content?soon HTTP/1.1\r\nHost: h\r\n\r\n");
+    TURN_UNTIL(&s->f, METRIC_GET(s->f.w->metrics.connections_open) == 0);
+    assert_int_equal(s->released, 3);
     dial(s);
 }
 

@@ -241,6 +241,14 @@ static int64_t sessions_open(const struct node *n)
     return open;
 }
 
+static int64_t hls_viewers(const struct node *n)
+{
+    int64_t viewers = 0;
+    for (int i = 0; i < n->workers.count; i++)
+        viewers += METRIC_GET(n->workers.workers[i].metrics.viewers_hls);
+    return viewers;
+}
+
 static int64_t relays_open(const struct node *n)
 {
     int64_t open = 0;
@@ -291,6 +299,9 @@ void node_drain(struct node *n)
     /* Until the last session has gone the ports stay open: health checks are told that this node
      * takes no more, and so is who comes nevertheless. */
     await_none(n, sessions_open, deadline_us - last_us);
+    /* HLS players have no session that could be ended.  Other nodes have the same for them, but
+     * some time passes until a balancer sends them there. */
+    await_none(n, hls_viewers, start_us + spread_ms(n) * 1000);
     await_released(n, deadline_us - last_us);
     node_on_workers(n, leave_relays, deadline_us);
     await_none(n, relays_open, deadline_us - last_us);

@@ -21,6 +21,9 @@ struct edge *edge_new(struct workers *g, struct hub *hub);
 void edge_free(struct edge **ep);
 /* Players of all workers now; any thread. */
 int64_t edge_viewers(const struct edge *e);
+/* Whether a player may begin that never joins (HLS); it is counted by who serves it.  0 or as
+ * viewer_join(). */
+int edge_admits(const struct edge *e, struct worker *w);
 /* Refuses new players on this worker and ends those it has with DRAIN, spread evenly over
  * spread_ms: who comes back elsewhere does not come with all others. */
 void edge_drain(struct edge *e, struct worker *w, int64_t spread_ms);

@@ -58,6 +58,7 @@ struct hls_init {
     struct hls_rendition rendition;
     uint64_t epoch, hash;
     uint32_t init;
+    bool video;
     size_t len;
     uint8_t *bytes;
 };

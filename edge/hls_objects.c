@@ -71,6 +71,7 @@ const struct hls_init *hls_init_get(struct hls_stream *s, uint64_t epoch, uint64
     if (i != NULL)
         return i;
     struct hls_init made = {.rendition = r, .epoch = epoch, .init = t->init};
+    made.video = r.kind != HLS_AUDIO && hls_tracks_find(t, FRAME_VIDEO, r.track) != NULL;
     if ((made.bytes = hls_init_make(t, r, &made.len, &made.hash)) == NULL)
         return NULL;
     if (count >= HLS_INITS_MAX)

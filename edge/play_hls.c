@@ -7,10 +7,12 @@
 #include "core/clock.h"
 #include "core/crypto.h"
 #include "edge/hls_internal.h"
+#include "edge/player.h"
 #include "proto/http1.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define LOCATION_MAX    2048
 #define PLAYLIST_TYPE   "application/vnd.apple.mpegurl"
@@ -295,6 +297,11 @@ static void answer_or_hold_unit(struct hls_stream *s, struct hls_request *req)
 }
 
 /* Inits are small and few: a copy each. */
+struct init_copy {
+    struct iovec iov;
+    uint8_t bytes[];
+};
+
 static void answer_init(struct hls_stream *s, struct hls_request *req)
 {
     const struct hls_init *i = hls_init_find(s, &req->object);
@@ -302,16 +309,14 @@ static void answer_init(struct hls_stream *s, struct hls_request *req)
         refuse_unknown(req->exchange);
         return;
     }
-    char etag[HLS_ETAG_MAX];
-    snprintf(etag, sizeof etag, "\"%016" PRIx64 "\"", i->hash);
-    const struct http_header headers[] = {
-        {"Content-Type", slice_text(media_type(s, i->rendition, i->epoch, s->view.first_msn))},
-        {"Cache-Control", slice_text(CACHE_FOR_EVER)},
-        {"ETag", slice_text(etag)},
-    };
-    int status = is_match(req->match, etag) ? 304 : 200;
-    http_respond(req->exchange, status, headers, sizeof headers / sizeof headers[0],
-                 slice_of(i->bytes, i->len));
+    struct init_copy *copy = xmalloc(sizeof *copy + i->len);
+    memcpy(copy->bytes, i->bytes, i->len);
+    copy->iov = (struct iovec){copy->bytes, i->len};
+    struct hls_reply r = {.ranged = true, .cache = CACHE_FOR_EVER};
+    struct http_content c = {&copy->iov, 1, 0, i->len, free, copy};
+    snprintf(r.etag, sizeof r.etag, "\"%016" PRIx64 "\"", i->hash);
+    reply_make(&r, i->video ? "video/mp4" : "audio/mp4", false);
+    send_content(req, &r, &c, i->len);
 }
 
 void hls_answer(struct hls_stream *s, struct hls_request *req)
@@ -425,6 +430,18 @@ static struct slice last_part(struct slice path)
     return slice_of(slash + 1, (size_t)(path.p + path.len - slash - 1));
 }
 
+/* Who begins asks for the multivariant playlist, and who plays does not. */
+static bool admit(struct http_exchange *x, const struct hls *h, enum hls_object_kind kind)
+{
+    struct worker *w = http_exchange_worker(x);
+    int err = kind == HLS_MULTIVARIANT ? edge_admits(h->edge, w) : 0;
+    if (err == 0)
+        return true;
+    METRIC_INC(w->metrics.play_refused_total);
+    refuse(x, 503, "unavailable", player_refusal_text(err));
+    return false;
+}
+
 static void play(struct http_exchange *x, const struct http_request *req, void *arg)
 {
     char name[NAME_STREAM_MAX + 1];
@@ -441,6 +458,8 @@ static void play(struct http_exchange *x, const struct http_request *req, void *
         refuse(x, 400, "bad_directive", "the delivery directives are malformed");
         return;
     }
+    if (!admit(x, arg, r.object.kind))
+        return;
     read_headers(req, &r);
     list_init(&r.node);
     r.stream = hls_stream_get(arg, http_exchange_worker(x), name);

@@ -213,17 +213,31 @@ static bool is_late(const struct worker *w)
     return limit_ms > 0 && w->lag_us > limit_ms * 1000;
 }
 
+static int judge_new(const struct edge_worker *local, struct worker *w)
+{
+    if (local->draining)
+        return ERR_CLOSED;
+    if (!is_late(w))
+        return 0;
+    METRIC_INC(w->metrics.viewers_shed_total);
+    return ERR_TOO_MANY;
+}
+
+int edge_admits(const struct edge *e, struct worker *w)
+{
+    int64_t max = w->config->viewer.max;
+    int err = judge_new(&e->local[w->index], w);
+    return err == 0 && max > 0 && edge_viewers(e) >= max ? ERR_TOO_MANY : err;
+}
+
 int viewer_join(struct edge *e, struct worker *w, const char *name, enum wire_kind kind,
                 struct viewer *v)
 {
     struct edge_worker *local = &e->local[w->index];
     int64_t max = w->config->viewer.max;
-    if (local->draining)
-        return ERR_CLOSED;
-    if (is_late(w)) {
-        METRIC_INC(w->metrics.viewers_shed_total);
-        return ERR_TOO_MANY;
-    }
+    int err = judge_new(local, w);
+    if (err < 0)
+        return err;
     if (atomic_fetch_add_explicit(&e->viewers, 1, memory_order_relaxed) >= max && max > 0) {
         atomic_fetch_sub_explicit(&e->viewers, 1, memory_order_relaxed);
         return ERR_TOO_MANY;

@@ -8,7 +8,7 @@
 #include "base/obj.h"
 #include "core/crypto.h"
 #include "core/timer.h"
-#include "edge/probe.h"
+#include "relay/probe.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +87,8 @@ static void ask_one(struct ask *a, const struct cluster_node *node)
     must(slice_copy(slice_text(node->id), n->node, sizeof n->node) &&
          slice_copy(slice_text(node->address), n->address, sizeof n->address));
     a->waiting++;
-    n->probe = probe_start(a->worker, a->client, a->name, node, ASK_NODES_MS, on_answer, n);
+    n->probe = probe_start(a->worker, a->client, a->name, node->id, node->address, ASK_NODES_MS,
+                           on_answer, n);
 }
 
 static bool may_have_it(const struct ask *a, const struct cluster_node *node)

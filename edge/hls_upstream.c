@@ -13,8 +13,8 @@
 #include "base/obj.h"
 #include "cluster/cluster.h"
 #include "core/clock.h"
-#include "edge/probe.h"
 #include "relay/past.h"
+#include "relay/probe.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -85,7 +85,6 @@ static void on_probed(const struct probe_answer *a, void *arg)
 
 static void ask(struct hls_stream *s, const struct cluster_owner *owner, const struct errand *e)
 {
-    struct cluster_node node = {0};
     s->ask.known = false;
     if (!s->ask.busy || s->ask.probe != NULL)
         return;
@@ -93,9 +92,8 @@ static void ask(struct hls_stream *s, const struct cluster_owner *owner, const s
         told(s);
         return;
     }
-    must(slice_copy(slice_text(owner->node), node.id, sizeof node.id) &&
-         slice_copy(slice_text(owner->address), node.address, sizeof node.address));
-    s->ask.probe = probe_start(s->worker, s->hls->client, s->name, &node, ASK_MS, on_probed, s);
+    s->ask.probe = probe_start(s->worker, s->hls->client, s->name, owner->node, owner->address,
+                               ASK_MS, on_probed, s);
 }
 
 enum hls_verdict hls_ask_owner(struct hls_stream *s, const struct hls_request *req)

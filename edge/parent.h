@@ -1,7 +1,7 @@
 #ifndef SLUICE_EDGE_PARENT_H
 #define SLUICE_EDGE_PARENT_H
 
-#include "edge/probe.h"
+#include "relay/probe.h"
 
 /*
  * Which node of our zone becomes the upstream.  All nodes put the others in the same order for a

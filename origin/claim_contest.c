@@ -164,6 +164,12 @@ static void on_denied(struct claim *cl, const struct cluster_claimed *a)
     t->ask(t->worker, cl->name, &a->owner, on_owner_asked, cl, t->ask_arg);
 }
 
+static bool keeps_no_numbers(const struct claim *cl, const struct cluster_claimed *a)
+{
+    return a->verdict == CLAIM_UNREGISTERED ||
+           cl->table->worker->config->cluster.backend != CLUSTER_REDIS;
+}
+
 static void on_granted(struct claim *cl, const struct cluster_claimed *a)
 {
     struct contender *c = cl->asking;
@@ -174,7 +180,7 @@ static void on_granted(struct claim *cl, const struct cluster_claimed *a)
     cl->next = (struct claim_next){a->next_msn, a->next_dsn, a->next_epoch};
     claim_take(cl, c, a->epoch);
     if (cl->state == CLAIM_OPEN && cl->epoch == a->epoch)
-        claim_previous_ask(cl, &a->previous);
+        claim_previous_ask(cl, &a->previous, keeps_no_numbers(cl, a));
     claim_settle(cl);
 }
 

@@ -87,6 +87,10 @@ static void jump(const struct claim *cl, const struct run *before, struct cut_pl
         msn = last->cut.msn;
     if (last != NULL && last->cut.dsn > dsn)
         dsn = last->cut.dsn;
+    if (cl->previous.msn > msn)
+        msn = cl->previous.msn;
+    if (cl->previous.dsn > dsn)
+        dsn = cl->previous.dsn;
     plan->first_msn = plan->base_msn = cut_jump(cl->epoch, msn);
     plan->first_dsn = cut_jump_dsn(cl->epoch, dsn);
 }

@@ -4,6 +4,7 @@
 #include "media/segmenter.h"
 #include "origin/claim.h"
 #include "relay/past.h"
+#include "relay/probe.h"
 
 /* Between claim.c (the stream and its owner), claim_contest.c (who gets the name) and claims.c (the
  * table). */
@@ -16,6 +17,14 @@ struct claim_previous {
     uint64_t epoch;             /* of its last run, when all of that is here */
     bool asking;
     struct past *past;
+    /* Without a directory that keeps them: the highest numbers that other nodes have seen. */
+    struct claim_other {
+        struct claim *claim;
+        struct probe *probe;
+    } others[CLAIM_OTHERS_MAX];
+    bool others_listed;
+    size_t others_left; /* answers */
+    uint64_t msn, dsn;
     struct timer by;
     struct past_block blocks[LOG_RUNS_MAX - 1]; /* each the run that the one before goes on from */
     size_t count;
@@ -88,8 +97,14 @@ void claim_hand_over(struct claim *cl);
 void claim_handed_over(struct claim *cl);
 void claim_previous_init(struct claim *cl);
 void claim_previous_fini(struct claim *cl);
-/* The name is ours: asks for what the owner before has, if there is anything to ask for. */
-void claim_previous_ask(struct claim *cl, const struct cluster_owner *owner);
+/* The name is ours: asks for what the owner before has, if there is anything to ask for.
+ * is_forgotten: the cluster keeps no numbers. */
+void claim_previous_ask(struct claim *cl, const struct cluster_owner *owner, bool is_forgotten);
+/* An answer has come; it may have been the last. */
+void claim_previous_answered(struct claim *cl);
+/* claim_others.c: asks the other nodes for the highest numbers; no longer. */
+void claim_others_ask(struct claim *cl);
+void claim_others_drop(struct claim *cl);
 /* No longer: what has not come by now is given up. */
 void claim_previous_give_up(struct claim *cl);
 /* Puts what has come among the feed's runs before the newest. */

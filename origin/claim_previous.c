@@ -19,20 +19,22 @@ void claim_previous_init(struct claim *cl)
     timer_init(&cl->previous.by, cl->table->worker, "claim.previous", on_late, cl);
 }
 
-static void drop(struct claim_previous *p)
+static void drop(struct claim *cl)
 {
+    struct claim_previous *p = &cl->previous;
     past_cancel(&p->past);
     timer_stop(&p->by);
+    claim_others_drop(cl);
     for (size_t i = 0; i < p->count; i++)
         past_block_fini(&p->blocks[i]);
     p->count = 0;
-    p->epoch = 0;
+    p->epoch = p->msn = p->dsn = 0;
     p->asking = false;
 }
 
 void claim_previous_fini(struct claim *cl)
 {
-    drop(&cl->previous);
+    drop(cl);
     timer_fini(&cl->previous.by);
     timer_fini(&cl->hand_over);
 }
@@ -42,6 +44,7 @@ static void finish(struct claim *cl)
     struct claim_previous *p = &cl->previous;
     past_cancel(&p->past);
     timer_stop(&p->by);
+    claim_others_drop(cl);
     p->asking = false;
     p->epoch = p->count > 0 ? p->blocks[0].epoch : 0;
     log_info(&cl->log, "claim.previous stream=%s node=%s epoch=%" PRIu64 " runs=%zu", cl->name,
@@ -109,6 +112,13 @@ static void on_block(struct past_block *block, void *arg)
     if (came && wants_more(p))
         ask(cl, 0, &p->blocks[p->count - 1].plan);
     else
+        claim_previous_answered(cl);
+}
+
+void claim_previous_answered(struct claim *cl)
+{
+    const struct claim_previous *p = &cl->previous;
+    if (p->asking && p->past == NULL && (p->others_left == 0 || p->count > 0))
         finish(cl);
 }
 
@@ -119,20 +129,31 @@ static bool is_held(const struct claim *cl, const struct cluster_owner *owner)
     return run != NULL && run->epoch == owner->epoch && run_is_whole(run);
 }
 
-void claim_previous_ask(struct claim *cl, const struct cluster_owner *owner)
+/* Our own run was the last. */
+static bool is_back(const struct claim *cl, const struct cluster_owner *owner)
+{
+    return owner->found && owner->instance == cluster_self(cl->table->cluster)->instance &&
+           claim_cut_last(cl) != NULL;
+}
+
+void claim_previous_ask(struct claim *cl, const struct cluster_owner *owner, bool is_forgotten)
 {
     struct claim_previous *p = &cl->previous;
     struct claims *t = cl->table;
-    drop(p);
+    drop(cl);
     p->owner = *owner;
     p->owner.found = owner->found && owner->instance != cluster_self(t->cluster)->instance;
     if (p->owner.found && is_held(cl, owner))
         p->epoch = owner->epoch;
-    if (!p->owner.found || p->epoch != 0 || t->client == NULL)
+    if (p->epoch != 0 || t->client == NULL || is_back(cl, owner) ||
+        (!p->owner.found && !is_forgotten))
         return;
     p->asking = true;
     timer_set_ms(&p->by, CLAIM_PREVIOUS_MS);
-    ask(cl, cl->epoch, NULL);
+    if (is_forgotten)
+        claim_others_ask(cl);
+    if (p->owner.found)
+        ask(cl, cl->epoch, NULL);
 }
 
 void claim_previous_adopt(struct claim *cl)

@@ -20,7 +20,7 @@ struct probe {
     bool found, wanted, owner, fed;
     uint64_t epoch, instance;
     enum feed_state state;
-    uint64_t msn; /* of the newest part, if there is one, as is the next */
+    uint64_t msn, dsn; /* of the newest part, if there is one, as is the next */
     uint32_t part;
     bool is_cut;
     char path[RELAY_PATH_MAX + 1];
@@ -42,6 +42,7 @@ static json_t *found_json(const struct probe *p)
                   p->owner, "state", feed_state_name(p->state), "fed", p->fed, "path", p->path);
     if (p->is_cut) {
         json_object_set_new(o, "msn", json_integer((json_int_t)p->msn));
+        json_object_set_new(o, "dsn", json_integer((json_int_t)p->dsn));
         json_object_set_new(o, "part", json_integer(p->part));
     }
     return o;
@@ -74,6 +75,7 @@ static void look(struct message *m)
         const struct log_part *newest = run_newest_part(run);
         p->is_cut = newest != NULL;
         p->msn = p->is_cut ? newest->cut.msn : 0;
+        p->dsn = p->is_cut ? newest->cut.dsn : 0;
         p->part = p->is_cut ? newest->cut.part : 0;
         p->state = f->state;
         p->fed = f->state == FEED_LIVE && f->source != NULL;

@@ -104,6 +104,12 @@ void cluster_release(struct cluster *c, const char *name, uint64_t epoch, const 
     fake.releases[fake.release_count++].arg = arg;
 }
 
+void cluster_known_nodes(struct cluster *c, struct worker *caller, cluster_nodes_done *done,
+                         void *arg)
+{
+    fail_msg("nobody is to be asked");
+}
+
 void cluster_revalidate(struct cluster *c, struct worker *caller, void (*done)(void *arg),
                         void *arg)
 {

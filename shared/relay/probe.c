@@ -1,5 +1,5 @@
 /* GET …?probe=1 and its answer. */
-#include "edge/probe.h"
+#include "relay/probe.h"
 
 #include "base/buf.h"
 #include "base/hex.h"
@@ -59,6 +59,7 @@ static void read_answer(struct slice text, struct probe_answer *a)
     const json_t *msn = json_object_get(j, "msn"), *part = json_object_get(j, "part");
     a->is_cut = a->held && json_is_integer(msn) && json_is_integer(part);
     a->msn = (uint64_t)json_integer_value(msn);
+    a->dsn = (uint64_t)json_integer_value(json_object_get(j, "dsn"));
     a->part = (uint32_t)json_integer_value(part);
     (void)slice_copy(text_at(j, "path"), a->path, sizeof a->path);
     json_decref(j);
@@ -90,8 +91,8 @@ static void on_end(enum close_reason why, void *owner)
 }
 
 struct probe *probe_start(struct worker *w, const struct relay_client *client, const char *name,
-                          const struct cluster_node *node, int64_t deadline_ms, probe_done *done,
-                          void *arg)
+                          const char *node, const char *address, int64_t deadline_ms,
+                          probe_done *done, void *arg)
 {
     static const struct relay_call_ops ops = {
         .on_head = on_head, .on_body = on_body, .on_end = on_end};
@@ -103,8 +104,8 @@ struct probe *probe_start(struct worker *w, const struct relay_client *client, c
     p->arg = arg;
     buf_init(&p->answer, PROBE_ANSWER_MAX);
     const struct relay_call_options o = {
-        .address = node->address,
-        .peer = node->id,
+        .address = address,
+        .peer = node,
         .method = "GET",
         .target = target,
         .head_deadline_ms = deadline_ms,

@@ -1,7 +1,7 @@
-#ifndef SLUICE_EDGE_PROBE_H
-#define SLUICE_EDGE_PROBE_H
+#ifndef SLUICE_RELAY_PROBE_H
+#define SLUICE_RELAY_PROBE_H
 
-#include "cluster/cluster.h"
+#include "base/name.h"
 #include "net/relay_call.h"
 
 /* One question to one node: do you have this stream, and how?  On one worker. */
@@ -16,7 +16,7 @@ struct probe_answer {
     bool fed;    /* frames come */
     uint64_t epoch, instance;
     bool is_cut; /* … and is cut for HLS; by now up to this part, which is being written */
-    uint64_t msn;
+    uint64_t msn, dsn;
     uint32_t part;
     char path[PROBE_PATH_MAX]; /* nodes from the owner to that one; "": not told, or too many */
 };
@@ -27,8 +27,8 @@ typedef void probe_done(const struct probe_answer *a, void *arg);
 /* deadline_ms: for look-up, connection and head, and again for the rest.  The callback never comes
  * from inside. */
 struct probe *probe_start(struct worker *w, const struct relay_client *client, const char *name,
-                          const struct cluster_node *node, int64_t deadline_ms, probe_done *done,
-                          void *arg);
+                          const char *node, const char *address, int64_t deadline_ms,
+                          probe_done *done, void *arg);
 void probe_cancel(struct probe **pp);
 
 #endif

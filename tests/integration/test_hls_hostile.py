@@ -222,6 +222,26 @@ def test_many_who_ask_for_everything(start, feed):
     node.wait_metric("hls_units", 0, 15)
 
 
+def test_memory_stays(start, feed):
+    """Once the window is full, nothing that players ask for makes it grow: texts in all forms, parts, segments, inits."""
+    node = playing(start, feed, {"node.workers": 1, "hls.window_segments": 3, "stream.window_ms": 8000})
+
+    def ask_for_all(rounds):
+        for _ in range(rounds):
+            playlist = hls.follow(node, NAME, 2)[-1]
+            _, msn, _ = hls.hint_of(playlist)
+            uris = hls.names(playlist) + re.findall(r'URI="([^"]+\.mp4)"', playlist)
+            uris += ["index.m3u8", f"main.m3u8?_HLS_msn={msn - 1}", "main.m3u8?_HLS_skip=YES"]
+            for uri in uris:
+                for headers in ({}, {"Accept-Encoding": "gzip"}):
+                    assert hls.get(node, f"/{NAME}/{uri}", headers)[0] in (200, 404), uri
+
+    ask_for_all(20)
+    before = node.memory_kib()
+    ask_for_all(25)
+    assert node.memory_kib() - before < 1500
+
+
 def test_idle_connections_cost_little(start, feed):
     """Each has had a playlist, a part and a segment."""
     node = playing(start, feed)

@@ -26,19 +26,21 @@ static int64_t target_us(const struct segmenter *s)
     return s->part_target_us > 0 ? s->part_target_us : m3u8_part_target_us(s->o.part_ms, 0);
 }
 
-/* How far others are ahead of the clock when its frames come: nearly the most of the last ones. */
+/* How far others are ahead of the clock when its frames come: nearly the most of the last ones.
+ * Who has stopped says nothing, until it comes again. */
 static void note_leads(struct segmenter *s)
 {
     for (uint32_t i = 0; i < s->track_count; i++) {
         struct segmenter_track *t = &s->tracks[i];
         int64_t lead_us = t->newest_us - s->clock_newest_us;
-        if (!t->started)
+        if (!t->lead_known)
             continue;
-        if (!t->lead_known || lead_us > t->lead_us)
+        if (lead_us > t->lead_us)
             t->lead_us = lead_us;
+        else if (lead_us + target_us(s) < t->lead_us)
+            t->lead_known = false;
         else
             t->lead_us -= (t->lead_us - lead_us) / LEAD_SHARE;
-        t->lead_known = true;
     }
 }
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #define VERSION_MAP  6 /* EXT-X-MAP in a playlist that is not of I frames only */
+#define VERSION_GAP  8
 #define VERSION_SKIP 9
 
 #define SECOND_US       1000000
@@ -121,10 +122,20 @@ static bool all_independent(const struct m3u8_media *m)
     return true;
 }
 
+static int version(const struct m3u8_media *m, size_t skip)
+{
+    if (skip > 0)
+        return VERSION_SKIP;
+    for (size_t i = 0; i < m->segment_count; i++)
+        if (m->segments[i].gap && m->segments[i].complete)
+            return VERSION_GAP;
+    return VERSION_MAP;
+}
+
 static int write_media_head(const struct m3u8_media *m, size_t skip, struct buf *out)
 {
     int err = buf_printf(out, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-TARGETDURATION:%" PRIu32 "\n",
-                         skip > 0 ? VERSION_SKIP : VERSION_MAP, m->target_s);
+                         version(m, skip), m->target_s);
     if (err == 0)
         err = write_control(m, out);
     if (err == 0)
@@ -174,7 +185,8 @@ static int write_segment_head(const struct m3u8_media *m, size_t i, bool is_firs
     bool breaks = before != NULL && before->dsn != s->dsn;
     char text[WALL_TEXT];
     int err = breaks ? put(out, "#EXT-X-DISCONTINUITY\n") : 0;
-    if (err == 0 && (is_first || breaks || before == NULL || before->init_hash != s->init_hash))
+    bool renewed = is_first || breaks || before == NULL || before->init_hash != s->init_hash;
+    if (err == 0 && renewed && s->init_hash != 0)
         err = write_uri(out, &init, "#EXT-X-MAP:URI=\"", "\"\n");
     if (err == 0)
         err = buf_printf(out, "#EXT-X-PROGRAM-DATE-TIME:%s\n", wall_text(s->wall_us, text));

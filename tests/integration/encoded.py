@@ -107,6 +107,13 @@ def tags_of(folder, name):
     return enhanced(kind, fourcc, config(extradata(source)), coded(source))
 
 
+def as_track(tag, track):
+    """The same of another track: the Multitrack form with one track in it."""
+    type, ts, body = tag
+    multitrack = flv.VIDEO_MULTITRACK if type == flv.VIDEO else flv.AUDIO_MULTITRACK
+    return type, ts, bytes([body[0] & 0xF0 | multitrack, body[0] & 15]) + body[1:5] + bytes([track]) + body[5:]
+
+
 def merged(*tracks):
     """Tags of several tracks by their times, configurations first."""
     return sorted((t for track in tracks for t in track), key=lambda t: t[1])

@@ -22,9 +22,10 @@ FAST = {"hls.segment_ms": 1000, "hls.part_ms": 200, "hls.window_segments": 14, "
 AAC = "-f lavfi -i sine=f=440:r=44100 -c:a aac -ac 2 -b:a 64k"
 
 
-def avc(rate, frames, more="", audio=AAC, bframes=0):
-    return (f"-f lavfi -i testsrc2=s=128x72:r={rate} {audio} -t 2.002 -frames:v {frames} -c:v libx264 -preset ultrafast -threads 1 "
-            f"-bf {bframes} -g {(frames + 1) // 2} -keyint_min {(frames + 1) // 2} -sc_threshold 0 -b:v 100k -pix_fmt yuv420p {more}")
+def avc(rate, frames, more="", audio=AAC, bframes=0, seconds=2.002, gop=None):
+    gop = gop or (frames + 1) // 2
+    return (f"-f lavfi -i testsrc2=s=128x72:r={rate} {audio} -t {seconds} -frames:v {frames} -c:v libx264 -preset ultrafast -threads 1 "
+            f"-bf {bframes} -g {gop} -keyint_min {gop} -sc_threshold 0 -b:v 100k -pix_fmt yuv420p {more}")
 
 
 IRREGULAR = "-vf select='not(mod(n,25))+gt(mod(n*7,11),3)' -vsync vfr"
@@ -62,6 +63,13 @@ def he_aac(folder, name):
     return encoded.with_sbr(encoded.flv_tags(folder, name, avc(25, 50, audio=AAC_24K)))
 
 
+def sparse(folder, name):
+    """Four seconds of which a second sound has only the first."""
+    main = encoded.flv_tags(folder, name, avc(25, 100, seconds=4, gop=25))
+    second = [encoded.as_track(t, 1) for t in encoded.tags_of(folder, "aac") if t[1] < 1000]
+    return encoded.merged(second[:1], main, second[1:])
+
+
 # name: how it is made, length of a round in ms, CODECS of the first variant
 STREAMS = {
     "bframes": (made(avc(25, 50, bframes=3)), 2000, r"avc1\.\w{6},mp4a\.40\.2"),
@@ -73,6 +81,8 @@ STREAMS = {
     "r24": (silent(made(avc("24", 48))), 2000, r"avc1\.\w{6}"),
     "r29": (made(avc("30000/1001", 60)), 2002, r"avc1\.\w{6},mp4a\.40\.2"),
     "r50": (silent(made(avc("50", 100))), 2000, r"avc1\.\w{6}"),
+    "seldom": (made(avc(25, 125, seconds=5, gop=125)), 5000, r"avc1\.\w{6},mp4a\.40\.2"),
+    "sparse": (sparse, 4000, r"avc1\.\w{6},mp4a\.40\.2"),
     "hevc": (codecs("hevc", "aac"), 2000, r"hvc1\.2\.4\.L\d+\.90,mp4a\.40\.2"),
     "av1opus": (codecs("av1", "opus"), 2000, r"av01\.[\w.]+,opus"),
     "vp9flac": (codecs("vp9", "flac"), 2000, r"vp09\.[\w.]+,fLaC"),
@@ -86,9 +96,9 @@ STREAMS = {
     "many": (lambda folder, name: capture("ffmpeg90-multi"), None, r"avc1\.\w{6},mp4a\.40\.2"),
 }
 if SLOW:  # what sanitizers make of twenty streams at four nodes is not real time
-    STREAMS = {name: STREAMS[name] for name in ("bframes", "irregular", "av1opus", "sound", "many")}
+    STREAMS = {name: STREAMS[name] for name in ("bframes", "irregular", "sparse", "av1opus", "sound", "many")}
 SAME_CODEC = {"mp4a.6b": "mp4a.40.34"}
-RENDITIONS = {"many": {"main", "v1", "a0", "a1"}}
+RENDITIONS = {"many": {"main", "v1", "a0", "a1"}, "sparse": {"main", "a1"}}
 
 
 # --- what validators look at ---
@@ -282,4 +292,12 @@ def look_at(folder, name, index, renditions):
         assert_parts(text)
         tracks[rendition] = assert_media(folder, name, rendition, text, have)
     assert_index(index, name, STREAMS[name][2], tracks)
+    main = renditions["main"][0]
+    if STREAMS[name][1] is not None:  # captures have key frames and ends where they have them
+        assert ("#EXT-X-INDEPENDENT-SEGMENTS" in main) == (name != "seldom"), main
+        assert "GAP" not in main, main
+    if name == "sparse":
+        other = renditions["a1"][0]
+        assert re.search(r"#EXT-X-PART:[^\n]*GAP=YES", other), other
+        assert "#EXT-X-GAP\n#EXTINF" in other and other.count("#EXT-X-GAP") < other.count("#EXTINF"), other
     return [index, *(text for text, _ in renditions.values())]

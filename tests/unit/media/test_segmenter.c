@@ -436,6 +436,32 @@ static void a_step_of_the_clock_opens_a_segment(void **state)
     show_close(&s);
 }
 
+/* Its coming back is no reason for a cut. */
+static void a_second_sound_that_pauses(void **state)
+{
+    struct show s;
+    show_open(&s, 2000, 200);
+    show_config(&s, FRAME_VIDEO, 0, 0, SHOW_AVC);
+    show_config(&s, FRAME_AUDIO, 0, 0, SHOW_AAC);
+    show_config(&s, FRAME_AUDIO, 1, 0, SHOW_AAC);
+    for (int64_t ms = 0; ms < 30000; ms += 20) {
+        go_on(&s, ms, ms + 20, true, true);
+        if (ms % 4000 < 1000)
+            show_audio(&s, 1, ms + 10);
+    }
+    check_order(s.run);
+    check_parts(&s);
+    int gaps = 0;
+    for (const struct log_part *p = run_first_part(s.run); p != NULL; p = run_next_part(s.run, p)) {
+        assert_int_equal(p->has.video, 1);
+        assert_int_equal(p->has.audio & 1, 1);
+        assert_int_equal(p->first_number, 0);
+        gaps += (p->has.audio & 2) == 0;
+    }
+    assert_in_range(gaps, 100, 120);
+    show_close(&s);
+}
+
 static void sound_goes_on_without_the_picture(void **state)
 {
     struct show s;
@@ -563,6 +589,7 @@ int main(void)
         cmocka_unit_test(a_changed_configuration_opens_a_segment),
         cmocka_unit_test(a_broken_configuration_takes_the_track_out),
         cmocka_unit_test(a_step_of_the_clock_opens_a_segment),
+        cmocka_unit_test(a_second_sound_that_pauses),
         cmocka_unit_test(sound_goes_on_without_the_picture),
         cmocka_unit_test(a_pause_does_not_pass_the_target),
         cmocka_unit_test(one_pause_says_nothing_of_the_next_frame),

@@ -102,7 +102,7 @@ static void breaks_and_gaps(void **state)
     s[1].parts = parts + 3;
     assert_string_equal(media_text(&m, false),
                         "#EXTM3U\n"
-                        "#EXT-X-VERSION:6\n"
+                        "#EXT-X-VERSION:8\n"
                         "#EXT-X-TARGETDURATION:4\n"
                         "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=0.708\n"
                         "#EXT-X-PART-INF:PART-TARGET=0.236\n"
@@ -123,6 +123,10 @@ static void breaks_and_gaps(void **state)
                         "#EXT-X-GAP\n"
                         "#EXTINF:2.000,\n"
                         "a1-5-11.m4s\n");
+    /* Without a configuration there is nothing to name. */
+    s[1].init_hash = 0;
+    const char *text = media_text(&m, false);
+    assert_ptr_equal(strstr(strstr(text, "EXT-X-MAP") + 1, "EXT-X-MAP"), NULL);
 }
 
 static void ended(void **state)

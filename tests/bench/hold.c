@@ -176,24 +176,27 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* From the first answer until so many of the sorted ones were there. */
+static double ms_until(const struct hold *h, int answers)
+{
+    return answers > 0 ? (double)(h->at_us[answers - 1] - h->at_us[0]) / 1000 : 0;
+}
+
 static void report(struct hold *h, const struct round *r, int64_t held_kib, int64_t after_kib)
 {
-    int n = r->answered;
+    int n = r->answered, half = (n + 1) / 2, most = n - n / 100;
     qsort(h->at_us, (size_t)n, sizeof h->at_us[0], compare);
     int64_t first_us = n > 0 ? h->at_us[0] : 0;
     printf("{\"event\":\"%s\",\"players\":%d,\"answered\":%d,\"different\":%d,\"early\":%s,"
            "\"answer_bytes\":%zu,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"all_ms\":%.2f,"
            "\"held_kib\":%lld,\"after_kib\":%lld",
            h->bare_bytes > 0 ? "hold_bare" : "hold", h->players, n, r->different,
-           first_us < r->asked_us ? "true" : "false", r->bytes,
-           n > 0 ? (double)(h->at_us[n / 2] - first_us) / 1000 : 0,
-           n > 0 ? (double)(h->at_us[n - 1 - n / 100] - first_us) / 1000 : 0,
-           n > 0 ? (double)(h->at_us[n - 1] - first_us) / 1000 : 0, (long long)held_kib,
-           (long long)after_kib);
+           first_us < r->asked_us ? "true" : "false", r->bytes, ms_until(h, half),
+           ms_until(h, most), ms_until(h, n), (long long)held_kib, (long long)after_kib);
     if (r->sent_us != 0 && n > 0)
         printf(",\"first_after_frame_ms\":%.2f,\"all_after_frame_ms\":%.2f",
                (double)(first_us - r->sent_us) / 1000,
-               (double)(h->at_us[n - 1] - r->sent_us) / 1000);
+               (double)(first_us - r->sent_us) / 1000 + ms_until(h, n));
     printf("}\n");
 }
 

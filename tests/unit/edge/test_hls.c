@@ -72,6 +72,7 @@ static int teardown(void **state)
     for (int i = 0; i < 5; i++)
         fixture_turn(&w->f);
     assert_int_equal(METRIC_GET(w->f.w->metrics.viewers_hls), 0);
+    assert_int_equal(METRIC_GET(w->f.w->metrics.hls_units), 0);
     edge_free(&w->edge);
     hub_free(&w->hub);
     fixture_close(&w->f);
@@ -375,6 +376,26 @@ static void an_end(void **state)
     assert_int_equal(ask(w, "/main.m3u8?_HLS_msn=900"), 200);
 }
 
+/* Few are kept for the next who asks, each once. */
+static void what_is_kept(void **state)
+{
+    enum { PARTS = 20, KEPT = 16 };
+    struct world *w = *state;
+    char name[64];
+    publish(w, EPOCH);
+    frames(w, 4 * SEGMENT + PART + 1);
+    for (int i = 0; i < 2 * PARTS; i++) {
+        int part = i % PARTS;
+        snprintf(name, sizeof name, "/main-1795404426681057-%d.%d.m4s", FIRST_MSN + part / 5,
+                 part % 5);
+        assert_int_equal(ask(w, name), 200);
+        int made = i + 1 < KEPT ? i + 1 : KEPT;
+        assert_int_equal(METRIC_GET(w->f.w->metrics.hls_units), made);
+    }
+    assert_int_equal(ask(w, name), 200);
+    assert_int_equal(METRIC_GET(w->f.w->metrics.hls_units), KEPT);
+}
+
 static void nobody_publishes(void **state)
 {
     struct world *w = *state;
@@ -399,6 +420,7 @@ int main(void)
         HLS_TEST(a_crowd_is_answered_at_once),
         HLS_TEST(a_new_publisher),
         HLS_TEST(an_end),
+        HLS_TEST(what_is_kept),
         HLS_TEST(nobody_publishes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

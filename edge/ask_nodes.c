@@ -87,8 +87,12 @@ static void ask_one(struct ask *a, const struct cluster_node *node)
     must(slice_copy(slice_text(node->id), n->node, sizeof n->node) &&
          slice_copy(slice_text(node->address), n->address, sizeof n->address));
     a->waiting++;
-    n->probe = probe_start(a->worker, a->client, a->name, node->id, node->address, ASK_NODES_MS,
-                           on_answer, n);
+    const struct probe_options o = {.client = a->client,
+                                    .node = node->id,
+                                    .address = node->address,
+                                    .name = a->name,
+                                    .deadline_ms = ASK_NODES_MS};
+    n->probe = probe_start(a->worker, &o, on_answer, n);
 }
 
 static bool may_have_it(const struct ask *a, const struct cluster_node *node)

@@ -126,8 +126,12 @@ static void ask_one(struct zone_ask *a, const struct cluster_node *node)
     must(slice_copy(slice_text(node->id), n->peer.node, sizeof n->peer.node) &&
          slice_copy(slice_text(node->address), n->peer.address, sizeof n->peer.address));
     a->waiting++;
-    n->probe = probe_start(a->worker, a->o.client, a->name, node->id, node->address, ASK_ZONE_MS,
-                           on_answer, n);
+    const struct probe_options o = {.client = a->o.client,
+                                    .node = node->id,
+                                    .address = node->address,
+                                    .name = a->name,
+                                    .deadline_ms = ASK_ZONE_MS};
+    n->probe = probe_start(a->worker, &o, on_answer, n);
 }
 
 static void on_nodes(const struct cluster_node *nodes, size_t count, void *arg)

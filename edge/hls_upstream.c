@@ -92,8 +92,12 @@ static void ask(struct hls_stream *s, const struct cluster_owner *owner, const s
         told(s);
         return;
     }
-    s->ask.probe = probe_start(s->worker, s->hls->client, s->name, owner->node, owner->address,
-                               ASK_MS, on_probed, s);
+    const struct probe_options o = {.client = s->hls->client,
+                                    .node = owner->node,
+                                    .address = owner->address,
+                                    .name = s->name,
+                                    .deadline_ms = ASK_MS};
+    s->ask.probe = probe_start(s->worker, &o, on_probed, s);
 }
 
 enum hls_verdict hls_ask_owner(struct hls_stream *s, const struct hls_request *req)
@@ -294,6 +298,7 @@ void hls_upstream_fini(struct hls_stream *s)
 {
     must(list_empty(&s->ask.requests));
     probe_cancel(&s->ask.probe);
-    while (!list_empty(&s->fetches))
-        fetch_free(LIST_FIRST(&s->fetches, struct hls_fetch, node));
+    struct hls_fetch *f, *next;
+    LIST_EACH_SAFE (f, next, &s->fetches, node)
+        fetch_free(f);
 }

@@ -186,6 +186,12 @@ static void set_plan(struct hls_view *v, const struct run *r)
     v->segment_us = (int64_t)r->plan.segment_ms * 1000;
 }
 
+/* An open segment without a part is only a hint, and one that nobody will end is none. */
+static bool is_nothing(const struct hls_view *v, const struct m3u8_segment *last)
+{
+    return !last->complete && (last->part_count == 0 || v->ended);
+}
+
 static void fill(struct gather *g, const struct run *const *runs, size_t n,
                  const struct run *coming)
 {
@@ -198,9 +204,7 @@ static void fill(struct gather *g, const struct run *const *runs, size_t n,
     v->has = xcalloc(g->part_room, sizeof v->has[0]);
     for (size_t i = 0; i < n; i++)
         add_run(g, runs[i]);
-    /* An open segment without a part is only a hint, and one that nobody will end is none. */
-    struct m3u8_segment *last = v->count > 1 ? &v->segments[v->count - 1] : NULL;
-    if (last != NULL && !last->complete && (last->part_count == 0 || v->ended))
+    if (v->count > 1 && is_nothing(v, &v->segments[v->count - 1]))
         v->count--;
     if (v->count == 0)
         return;

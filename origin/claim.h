@@ -35,9 +35,10 @@
 #define CLAIM_FIRST_MEDIA_MS 10000 /* from the grant to the first media */
 #define CLAIM_SILENT_MS      1000  /* who sent no media for this long may be displaced by anybody */
 #define CLAIM_PREVIOUS_MS    500 /* after which the numbers jump, when the owner before is silent */
-#define CLAIM_OTHERS_MAX     16 /* nodes that are asked for the last numbers, when nobody keeps them \
-                                 */
-#define CLAIM_WAITING_MAX 16    /* publishers waiting for one name; more are refused at once */
+#define CLAIM_OTHERS_MAX                                                                           \
+    16                       /* nodes that are asked for the last numbers, when nobody keeps them  \
+                              */
+#define CLAIM_WAITING_MAX 16 /* publishers waiting for one name; more are refused at once */
 
 enum claim_state {
     CLAIM_NONE, /* not ours: nobody's, or another node's */

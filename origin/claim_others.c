@@ -38,8 +38,12 @@ static void ask(struct claim *cl, const struct cluster_node *nodes, size_t count
             continue;
         struct claim_other *o = &p->others[asked++];
         o->claim = cl;
-        o->probe = probe_start(t->worker, t->client, cl->name, nodes[i].id, nodes[i].address,
-                               CLAIM_PREVIOUS_MS, on_probed, o);
+        const struct probe_options options = {.client = t->client,
+                                              .node = nodes[i].id,
+                                              .address = nodes[i].address,
+                                              .name = cl->name,
+                                              .deadline_ms = CLAIM_PREVIOUS_MS};
+        o->probe = probe_start(t->worker, &options, on_probed, o);
         p->others_left++;
     }
 }

@@ -90,28 +90,27 @@ static void on_end(enum close_reason why, void *owner)
     done(&a, arg);
 }
 
-struct probe *probe_start(struct worker *w, const struct relay_client *client, const char *name,
-                          const char *node, const char *address, int64_t deadline_ms,
-                          probe_done *done, void *arg)
+struct probe *probe_start(struct worker *w, const struct probe_options *o, probe_done *done,
+                          void *arg)
 {
     static const struct relay_call_ops ops = {
         .on_head = on_head, .on_body = on_body, .on_end = on_end};
     struct probe *p = xcalloc(1, sizeof *p);
     char target[RELAY_CALL_TARGET_MAX];
-    snprintf(target, sizeof target, "/relay/v1/%s?probe=1", name);
+    snprintf(target, sizeof target, "/relay/v1/%s?probe=1", o->name);
     p->magic = PROBE_MAGIC;
     p->done = done;
     p->arg = arg;
     buf_init(&p->answer, PROBE_ANSWER_MAX);
-    const struct relay_call_options o = {
-        .address = address,
-        .peer = node,
+    const struct relay_call_options call = {
+        .address = o->address,
+        .peer = o->node,
         .method = "GET",
         .target = target,
-        .head_deadline_ms = deadline_ms,
-        .idle_ms = deadline_ms,
+        .head_deadline_ms = o->deadline_ms,
+        .idle_ms = o->deadline_ms,
     };
-    p->call = relay_call_start(w, client, &o, &ops, p);
+    p->call = relay_call_start(w, o->client, &call, &ops, p);
     return p;
 }
 

@@ -24,11 +24,16 @@ struct probe_answer {
 /* The last call; the probe has been freed.  All false when nothing of use was answered. */
 typedef void probe_done(const struct probe_answer *a, void *arg);
 
-/* deadline_ms: for look-up, connection and head, and again for the rest.  The callback never comes
- * from inside. */
-struct probe *probe_start(struct worker *w, const struct relay_client *client, const char *name,
-                          const char *node, const char *address, int64_t deadline_ms,
-                          probe_done *done, void *arg);
+struct probe_options {
+    const struct relay_client *client;
+    const char *node, *address; /* whom to ask */
+    const char *name;
+    int64_t deadline_ms; /* for look-up, connection and head, and again for the rest */
+};
+
+/* The callback never comes from inside. */
+struct probe *probe_start(struct worker *w, const struct probe_options *o, probe_done *done,
+                          void *arg);
 void probe_cancel(struct probe **pp);
 
 #endif

@@ -335,6 +335,47 @@ static void runs_before_come_with_the_past(void **state)
     TURN_UNTIL(&w->f, log_newest(w->feed->log)->first == 1);
 }
 
+/* The link to its owner broke before its end, and it was joined in the middle: all of it is had
+ * from who goes on from it. */
+static void a_run_before_that_is_held_in_part_comes_whole(void **state)
+{
+    struct world *w = *state;
+    node_publish(&w->a, 90);
+    node_frames(&w->a, 25);
+    join(w, 0, true);
+    pull_from(w, &w->a, 90);
+    TURN_UNTIL(&w->f, last_of(w->feed) == 25);
+    node_publish(&w->b, 90); /* the same frames and more: fetched by the next owner */
+    node_frames(&w->b, 27);
+    node_shut(&w->a);
+    struct cut_plan plan = log_newest(w->b.feed->log)->plan;
+    plan.first_msn = 3;
+    plan.previous_epoch = 90;
+    plan.previous_last_seq = 27;
+    node_publish(&w->b, 100);
+    feed_set_plan(w->b.feed, &plan);
+    node_frames(&w->b, 12);
+    struct cluster_owner o = owner_of(&w->b, 100);
+    pull_offer(w->pull, &o);
+    TURN_UNTIL(&w->f, epoch_of(w->feed) == 100 &&
+                          log_previous(w->feed->log, log_newest(w->feed->log)) != NULL);
+    const struct run *before = log_previous(w->feed->log, log_newest(w->feed->log));
+    assert_int_equal(before->first, 1);
+    assert_int_equal(before->next, 28);
+    assert_true(run_is_whole(before));
+    node_listen(&w->a);
+}
+
+static void an_end_of_a_run_is_told(void **state)
+{
+    struct world *w = *state;
+    start(w);
+    assert_false(run_is_whole(log_newest(w->feed->log)));
+    feed_set_last(w->a.feed, last_of(w->a.feed));
+    TURN_UNTIL(&w->f, run_is_whole(log_newest(w->feed->log)));
+    assert_int_equal(w->feed->state, FEED_LIVE);
+}
+
 static void the_past_comes_for_who_was_first(void **state)
 {
     struct world *w = *state;
@@ -750,6 +791,8 @@ int main(void)
         T(an_owner_that_stays_away_ends_it),
         T(the_past_comes_when_it_is_needed),
         T(runs_before_come_with_the_past),
+        T(a_run_before_that_is_held_in_part_comes_whole),
+        T(an_end_of_a_run_is_told),
         T(the_past_comes_for_who_was_first),
         T(nobody_feeds_himself),
         T(a_lower_run_is_refused),

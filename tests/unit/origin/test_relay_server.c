@@ -295,6 +295,39 @@ static void the_past_is_a_finite_answer(void **state)
     assert_int_equal(w->a.state.in_force_count, 1);
 }
 
+/* For the owner that follows: the run before its own, once that is over. */
+static void the_run_before_is_a_finite_answer(void **state)
+{
+    struct world *w = *state;
+    node_publish(&w->origin, 100);
+    node_frames(&w->origin, 25);
+    get(w, "?before=200");
+    TURN_UNTIL(&w->f, METRIC_GET(w->f.w->metrics.relays) == 1);
+    for (int i = 0; i < 20; i++)
+        fixture_turn(&w->f);
+    assert_int_equal(w->a.status, 0);
+    feed_set_last(w->origin.feed, 25);
+    TURN_UNTIL(&w->f, w->a.ended);
+    assert_int_equal(w->a.frames, 25);
+    assert_int_equal(w->a.state.epoch, 100);
+    assert_int_equal(w->a.state.last_seq, 25);
+    assert_true(w->a.has_end);
+
+    node_publish(&w->origin, 150); /* without segments: no trace */
+    node_frames(&w->origin, 1);
+    node_publish(&w->origin, 300);
+    node_frames(&w->origin, 12);
+    get(w, "?before=200");
+    TURN_UNTIL(&w->f, w->a.ended);
+    assert_int_equal(w->a.state.epoch, 100);
+    assert_int_equal(w->a.frames, 25);
+
+    node_publish(&w->origin, 400); /* and what became of the one before is not known */
+    get(w, "?before=400");
+    TURN_UNTIL(&w->f, w->a.ended);
+    assert_int_equal(w->a.status, 404);
+}
+
 /* It may begin where a viewer could not. */
 static void a_part_is_a_finite_answer(void **state)
 {
@@ -329,6 +362,9 @@ static void what_is_refused(void **state)
         {NULL, "/relay/v1/live/cam?epoch=100&from=6&to=5", 400},
         {NULL, "/relay/v1/live/cam?epoch=100&to=5", 400},
         {NULL, "/relay/v1/live/cam?from=100", 400},
+        {NULL, "/relay/v1/live/cam?before=100", 404},
+        {NULL, "/relay/v1/live/cam?before=0", 400},
+        {NULL, "/relay/v1/live/cam?before=x", 400},
         {NULL, "/relay/v1/live/cam?from=x.1", 400},
         {NULL, "/relay/v1/live/cam.flv", 400},
         {"e1,o1", "/relay/v1/live/cam", 508},
@@ -592,6 +628,7 @@ int main(void)
         T(a_whole_run_begins_where_it_is_held),
         T(the_past_is_a_finite_answer),
         T(a_part_is_a_finite_answer),
+        T(the_run_before_is_a_finite_answer),
         T(what_is_refused),
         T(a_claimed_stream_is_waited_for),
         T(only_the_secret_opens),

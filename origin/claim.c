@@ -157,7 +157,7 @@ void claim_end(struct claim *cl, const struct claim_end *end)
         feed_end(cl->feed, CLOSE_UNPUBLISHED);
     if (end->word != NULL)
         claim_release_epoch(cl, epoch, end->word);
-    if (cl->table->draining && end->word != NULL && !end->over)
+    if (cl->table->draining && !end->over)
         claim_hand_over(cl);
     /* Last: who is asked for another source must find the name released. */
     feed_detach_source(&cl->source);

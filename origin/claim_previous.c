@@ -1,6 +1,6 @@
 /*
- * grant ──?before=EPOCH──▶ owner before ──its last run──▶ … ──the runs that one goes on from──▶
- * decide └── refused, silent for CLAIM_PREVIOUS_MS ──▶ decide: jump
+ *   grant ──?before=EPOCH──▶ owner before ──its last runs──▶ decide: go on
+ *                               └──refused, silent──▶ decide: jump
  *
  * Our own frames go out meanwhile.  On the home worker.
  */

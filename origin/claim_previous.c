@@ -129,6 +129,23 @@ static bool is_held(const struct claim *cl, const struct cluster_owner *owner)
     return run != NULL && run->epoch == owner->epoch && run_is_whole(run);
 }
 
+static void on_known(struct past_block *block, void *arg)
+{
+    OBJ_CAST(struct claim, arg, CLAIM_MAGIC)->previous.past = NULL;
+}
+
+/* Nothing is needed of it, which a node that leaves waits to hear. */
+static void let_go(struct claim *cl)
+{
+    struct claim_previous *p = &cl->previous;
+    const struct past_options o = {.client = cl->table->client,
+                                   .node = p->owner.node,
+                                   .address = p->owner.address,
+                                   .name = cl->name,
+                                   .before = cl->epoch};
+    p->past = past_start(cl->table->worker, &o, on_known, cl);
+}
+
 /* Our own run was the last. */
 static bool is_back(const struct claim *cl, const struct cluster_owner *owner)
 {
@@ -143,8 +160,11 @@ void claim_previous_ask(struct claim *cl, const struct cluster_owner *owner, boo
     drop(cl);
     p->owner = *owner;
     p->owner.found = owner->found && owner->instance != cluster_self(t->cluster)->instance;
-    if (p->owner.found && is_held(cl, owner))
+    if (p->owner.found && is_held(cl, owner)) {
         p->epoch = owner->epoch;
+        if (t->client != NULL)
+            let_go(cl);
+    }
     if (p->epoch != 0 || t->client == NULL || is_back(cl, owner) ||
         (!p->owner.found && !is_forgotten))
         return;

@@ -168,14 +168,6 @@ static bool is_complete(const struct flow *w)
     return w->ending || (w->q.finite && w->out.seq > w->q.to);
 }
 
-static void end_complete(struct flow *w)
-{
-    const struct relay_options *o = &w->server->o;
-    if (w->q.before != 0 && w->out.seq > w->q.to && o->on_handed_over != NULL)
-        o->on_handed_over(w->q.name, w->worker, o->arg);
-    end_with(w, w->ending ? w->why : CLOSE_FINISHED);
-}
-
 static void flush(struct flow *w)
 {
     size_t sent = 0;
@@ -195,7 +187,7 @@ static void flush(struct flow *w)
         break;
     case RELAY_STEP_NOTHING:
         if (is_complete(w))
-            end_complete(w);
+            end_with(w, w->ending ? w->why : CLOSE_FINISHED);
         break;
     case RELAY_STEP_BLOCKED:
         if (w->ending && clock_us() > w->end_by_us)
@@ -219,6 +211,13 @@ static void on_writable(struct http_exchange *x, void *owner)
 
 /* Starting. */
 
+static void tell_handed_over(const struct flow *w)
+{
+    const struct relay_options *o = &w->server->o;
+    if (w->q.before != 0 && o->on_handed_over != NULL)
+        o->on_handed_over(w->q.name, w->worker, o->arg);
+}
+
 static void start_at(struct flow *w, const struct relay_place *at)
 {
     const struct http_header type = {"Content-Type", slice_text("application/octet-stream")};
@@ -234,6 +233,7 @@ static void start_at(struct flow *w, const struct relay_place *at)
         io_set_dead_peer(io, FLOW_DEAD_PEER_MS);
     log_info(&w->log, "relay.start stream=%s peer=%s epoch=%" PRIu64 " seq=%" PRIu64, w->q.name,
              w->q.peer, w->epoch, w->out.seq);
+    tell_handed_over(w);
     if (describe(w, at->run, at->inforce) < 0)
         finish(w, CLOSE_INTERNAL);
     else

@@ -34,8 +34,8 @@ struct relay_options {
     const struct relay_identity *identity; /* outlives the server, as does the guard */
     struct relay_guard *guard;
     struct relay_links *links; /* may be NULL */
-    /* The frames of a request with `before` have gone out: another owner has what it goes on from.
-     * On the connection's worker; may be NULL. */
+    /* An answer to a request with `before` begins: another owner gets what it goes on from.  On the
+     * connection's worker; may be NULL. */
     void (*on_handed_over)(const char *name, struct worker *w, void *arg);
     void *arg;
     int64_t (*wall_ms)(

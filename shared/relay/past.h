@@ -39,7 +39,7 @@ struct past_options {
     uint64_t epoch, to; /* frames up to and with this one, as old as they are held there; … */
     uint64_t before;    /* … or, instead, all of the run that this epoch's may go on from, once it
                            is over (not 0) */
-    size_t bytes_max;   /* of all frames */
+    size_t bytes_max;   /* of all frames; with more it ends at once */
 };
 #define PAST_HEAD_MS 2000 /* look-up, connection and head */
 #define PAST_IDLE_MS 2000

@@ -288,10 +288,15 @@ static void what_is_here_is_not_asked_for(void **state)
     feed_set_origin(w->here.feed, from);
     run_origin_unref(&from);
     feed_set_last(w->here.feed, 25);
+    publish_at(&w->b, 100);
+    feed_set_last(w->b.feed, 25);
     const struct cluster_owner b = owner_of(&w->b, 100);
     publish(w, &b);
     assert_true(is_decided(w));
     assert_goes_on(w, 100, 503, 500);
+    /* But b hears that it may go. */
+    TURN_UNTIL(&w->f, METRIC_GET(w->f.w->metrics.relays_total) == 1);
+    TURN_UNTIL(&w->f, METRIC_GET(w->f.w->metrics.relays) == 0);
 }
 
 /* Held up to where the link broke: the owner has more. */

@@ -114,23 +114,19 @@ static bool is_listable(const struct log *l, const struct run *r)
 
 /* The newest run, unless nothing of it may be listed while there is another; not one before what
  * was shown already. */
-static const struct run *choose_run(const struct log *l, uint64_t shown_epoch,
-                                    const struct run **coming)
+static const struct run *choose_run(const struct log *l, uint64_t shown_epoch)
 {
     const struct run *newest = log_newest(l), *r = newest;
-    *coming = NULL;
     if (r == NULL || is_listable(l, r))
         return r;
     while (r != NULL && !is_listable(l, r))
         r = log_before(l, r);
     if (r != NULL && r->epoch < shown_epoch && newest->epoch >= shown_epoch)
         return NULL;
-    if (r != NULL && log_previous(l, newest) == r && first_segment(newest, 0) != NULL)
-        *coming = newest;
     return r;
 }
 
-static void set_head(struct hls_view *v, const struct run *coming)
+static void set_head(struct hls_view *v)
 {
     const struct m3u8_segment *last = &v->segments[v->count - 1];
     uint64_t msn = v->first_msn + v->count - 1;
@@ -141,7 +137,7 @@ static void set_head(struct hls_view *v, const struct run *coming)
         v->head.previous_parts = last->part_count;
     else if (v->count > 1)
         v->head.previous_parts = last[-1].part_count;
-    v->epoch = coming != NULL ? coming->epoch : last->epoch;
+    v->epoch = last->epoch;
 }
 
 /* A segment in one of the chain's first *count runs, which become those up to its own; or NULL. */
@@ -192,8 +188,17 @@ static bool is_nothing(const struct hls_view *v, const struct m3u8_segment *last
     return !last->complete && (last->part_count == 0 || v->ended);
 }
 
-static void fill(struct gather *g, const struct run *const *runs, size_t n,
-                 const struct run *coming)
+/* A run's end, a part that may be short, is shown with what follows it and until then only hinted
+ * at: players take what comes after a complete segment for its continuation, and hls.js gives up
+ * when it turns out to be a discontinuity. */
+static void hide_end(struct m3u8_segment *last)
+{
+    last->complete = false;
+    if (last->part_count > 0)
+        last->part_count--;
+}
+
+static void fill(struct gather *g, const struct run *const *runs, size_t n)
 {
     struct hls_view *v = g->v;
     for (size_t i = 0; i < n; i++)
@@ -204,12 +209,15 @@ static void fill(struct gather *g, const struct run *const *runs, size_t n,
     v->has = xcalloc(g->part_room, sizeof v->has[0]);
     for (size_t i = 0; i < n; i++)
         add_run(g, runs[i]);
+    bool waits = run_is_whole(runs[n - 1]) && !v->ended;
+    if (waits && v->count > 0)
+        hide_end(&v->segments[v->count - 1]);
     if (v->count > 1 && is_nothing(v, &v->segments[v->count - 1]))
         v->count--;
     if (v->count == 0)
         return;
-    set_head(v, coming);
-    v->has_hint = coming != NULL || (!runs[n - 1]->ended && !run_is_whole(runs[n - 1]));
+    set_head(v);
+    v->has_hint = !runs[n - 1]->ended || waits;
     v->ready = v->segments[0].complete;
 }
 
@@ -243,7 +251,7 @@ static void note_shown(struct hls_stream *s, uint64_t epoch)
 bool hls_view_update(struct hls_stream *s)
 {
     struct hls_view old = s->view, *v = &s->view;
-    const struct run *coming, *r = choose_run(s->reader.feed->log, s->shown_epoch, &coming);
+    const struct run *r = choose_run(s->reader.feed->log, s->shown_epoch);
     struct gather g = {.log = s->reader.feed->log, .v = v};
     *v = (struct hls_view){.ended = s->over};
     if (r != NULL) {
@@ -254,7 +262,7 @@ bool hls_view_update(struct hls_stream *s)
         g.oldest_msn = oldest_listed(v, runs, n, &held);
         if (r->epoch >= s->shown_epoch && g.oldest_msn < s->shown_msn)
             g.oldest_msn = s->shown_msn;
-        fill(&g, runs, n, coming);
+        fill(&g, runs, n);
         v->ready = v->ready && !waits_for_past(s, held);
         note_shown(s, r->epoch);
     }

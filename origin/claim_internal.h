@@ -17,11 +17,16 @@ struct claim_previous {
     uint64_t epoch;             /* of its last run, when all of that is here */
     bool asking;
     struct past *past;
-    /* Without a directory that keeps them: the highest numbers that other nodes have seen. */
+    /* When the owner before does not hand its run over: what other nodes have of it, and the
+     * highest numbers that they have seen. */
     struct claim_other {
         struct claim *claim;
         struct probe *probe;
+        char node[NAME_NODE_MAX + 1], address[CLUSTER_ADDRESS_MAX];
     } others[CLAIM_OTHERS_MAX];
+    const struct claim_other *best;   /* has most of it … */
+    uint64_t best_seq;                /* … up to this frame */
+    const struct claim_other *holder; /* is asked for it instead of the owner; or NULL */
     bool others_listed;
     size_t others_left; /* answers */
     uint64_t msn, dsn;
@@ -102,7 +107,7 @@ void claim_previous_fini(struct claim *cl);
 void claim_previous_ask(struct claim *cl, const struct cluster_owner *owner, bool is_forgotten);
 /* An answer has come; it may have been the last. */
 void claim_previous_answered(struct claim *cl);
-/* claim_others.c: asks the other nodes for the highest numbers; no longer. */
+/* claim_others.c: asks the other nodes how far they have the stream; no longer. */
 void claim_others_ask(struct claim *cl);
 void claim_others_drop(struct claim *cl);
 /* No longer: what has not come by now is given up. */

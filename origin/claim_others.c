@@ -1,10 +1,12 @@
 /*
- * known nodes ──probe──▶ how far each has seen the stream numbered ──▶ the highest
+ * known nodes ──probe──▶ how far each has the stream before us ──▶ the highest numbers,
+ *                                                                  who has most of its last run
  *
  * On the home worker.
  */
 #include "origin/claim_internal.h"
 
+#include "base/must.h"
 #include "base/obj.h"
 
 #include <string.h>
@@ -25,6 +27,10 @@ static void on_probed(const struct probe_answer *a, void *arg)
         p->msn = a->msn;
     if (counts && a->dsn > p->dsn)
         p->dsn = a->dsn;
+    if (counts && p->owner.found && a->epoch == p->owner.epoch && a->last_seq > p->best_seq) {
+        p->best = o;
+        p->best_seq = a->last_seq;
+    }
     answered(o->claim);
 }
 
@@ -34,14 +40,18 @@ static void ask(struct claim *cl, const struct cluster_node *nodes, size_t count
     const struct claims *t = cl->table;
     size_t asked = 0;
     for (size_t i = 0; i < count && asked < CLAIM_OTHERS_MAX; i++) {
-        if (strcmp(nodes[i].id, cluster_self(t->cluster)->node) == 0)
+        if (strcmp(nodes[i].id, cluster_self(t->cluster)->node) == 0 ||
+            (p->owner.found && strcmp(nodes[i].id, p->owner.node) == 0))
             continue;
         struct claim_other *o = &p->others[asked++];
         o->claim = cl;
+        must(slice_copy(slice_text(nodes[i].id), o->node, sizeof o->node) &&
+             slice_copy(slice_text(nodes[i].address), o->address, sizeof o->address));
         const struct probe_options options = {.client = t->client,
-                                              .node = nodes[i].id,
-                                              .address = nodes[i].address,
+                                              .node = o->node,
+                                              .address = o->address,
                                               .name = cl->name,
+                                              .before = cl->epoch,
                                               .deadline_ms = CLAIM_PREVIOUS_MS};
         o->probe = probe_start(t->worker, &options, on_probed, o);
         p->others_left++;
@@ -75,4 +85,5 @@ void claim_others_drop(struct claim *cl)
     for (size_t i = 0; i < CLAIM_OTHERS_MAX; i++)
         probe_cancel(&cl->previous.others[i].probe);
     cl->previous.others_left = 0;
+    cl->previous.best = cl->previous.holder = NULL;
 }

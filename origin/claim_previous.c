@@ -28,7 +28,7 @@ static void drop(struct claim *cl)
     for (size_t i = 0; i < p->count; i++)
         past_block_fini(&p->blocks[i]);
     p->count = 0;
-    p->epoch = p->msn = p->dsn = 0;
+    p->epoch = p->msn = p->dsn = p->best_seq = 0;
     p->asking = false;
 }
 
@@ -85,20 +85,21 @@ static bool wants_more(const struct claim_previous *p)
 
 static void on_block(struct past_block *block, void *arg);
 
-static void ask(struct claim *cl, uint64_t before, const struct cut_plan *plan)
+static void ask(struct claim *cl, const struct past_options *what)
 {
     struct claim_previous *p = &cl->previous;
-    const struct past_options o = {
-        .client = cl->table->client,
-        .node = p->owner.node,
-        .address = p->owner.address,
-        .name = cl->name,
-        .before = before,
-        .epoch = plan != NULL ? plan->previous_epoch : 0,
-        .to = plan != NULL ? plan->previous_last_seq : 0,
-        .bytes_max = cl->feed->log->limits.window_bytes,
-    };
+    struct past_options o = *what;
+    o.client = cl->table->client;
+    o.node = p->holder != NULL ? p->holder->node : p->owner.node;
+    o.address = p->holder != NULL ? p->holder->address : p->owner.address;
+    o.name = cl->name;
+    o.bytes_max = cl->feed->log->limits.window_bytes;
     p->past = past_start(cl->table->worker, &o, on_block, cl);
+}
+
+static void ask_more(struct claim *cl, const struct cut_plan *plan)
+{
+    ask(cl, &(struct past_options){.epoch = plan->previous_epoch, .to = plan->previous_last_seq});
 }
 
 static void on_block(struct past_block *block, void *arg)
@@ -110,16 +111,22 @@ static void on_block(struct past_block *block, void *arg)
     if (came)
         past_block_take(&p->blocks[p->count++], block);
     if (came && wants_more(p))
-        ask(cl, 0, &p->blocks[p->count - 1].plan);
+        ask_more(cl, &p->blocks[p->count - 1].plan);
     else
         claim_previous_answered(cl);
 }
 
 void claim_previous_answered(struct claim *cl)
 {
-    const struct claim_previous *p = &cl->previous;
-    if (p->asking && p->past == NULL && (p->others_left == 0 || p->count > 0))
+    struct claim_previous *p = &cl->previous;
+    if (!p->asking || p->past != NULL || (p->others_left > 0 && p->count == 0))
+        return;
+    if (p->count > 0 || p->best == NULL || p->holder != NULL) {
         finish(cl);
+        return;
+    }
+    p->holder = p->best;
+    ask(cl, &(struct past_options){.epoch = p->owner.epoch, .to = p->best_seq});
 }
 
 /* All of it is here already, by its owner's word. */
@@ -170,10 +177,9 @@ void claim_previous_ask(struct claim *cl, const struct cluster_owner *owner, boo
         return;
     p->asking = true;
     timer_set_ms(&p->by, CLAIM_PREVIOUS_MS);
-    if (is_forgotten)
-        claim_others_ask(cl);
+    claim_others_ask(cl);
     if (p->owner.found)
-        ask(cl, cl->epoch, NULL);
+        ask(cl, &(struct past_options){.before = cl->epoch});
 }
 
 void claim_previous_adopt(struct claim *cl)

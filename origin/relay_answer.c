@@ -18,7 +18,8 @@ struct probe {
     struct worker *home, *back;
     char name[NAME_STREAM_MAX + 1];
     bool found, wanted, owner, fed;
-    uint64_t epoch, instance;
+    uint64_t before; /* epoch that the run asked about has to be below; 0: the newest run */
+    uint64_t epoch, instance, last_seq;
     enum feed_state state;
     uint64_t msn, dsn; /* of the newest part, if there is one, as is the next */
     uint32_t part;
@@ -34,12 +35,13 @@ static void on_probe_gone(struct http_exchange *x, enum close_reason why, void *
 
 static json_t *found_json(const struct probe *p)
 {
-    char epoch[24], instance[24];
+    char epoch[24], instance[24], last[24];
     snprintf(epoch, sizeof epoch, "%" PRIu64, p->epoch);
     snprintf(instance, sizeof instance, "%016" PRIx64, p->instance);
-    json_t *o =
-        json_pack("{s:s,s:s,s:b,s:s,s:b,s:s}", "epoch", epoch, "instance", instance, "owner",
-                  p->owner, "state", feed_state_name(p->state), "fed", p->fed, "path", p->path);
+    snprintf(last, sizeof last, "%" PRIu64, p->last_seq);
+    json_t *o = json_pack("{s:s,s:s,s:b,s:s,s:b,s:s,s:s}", "epoch", epoch, "instance", instance,
+                          "owner", p->owner, "state", feed_state_name(p->state), "fed", p->fed,
+                          "path", p->path, "last", last);
     if (p->is_cut) {
         json_object_set_new(o, "msn", json_integer((json_int_t)p->msn));
         json_object_set_new(o, "dsn", json_integer((json_int_t)p->dsn));
@@ -60,16 +62,25 @@ static void answer(struct message *m)
     free(p);
 }
 
+static const struct run *run_before(const struct log *l, uint64_t before)
+{
+    const struct run *r = log_newest(l);
+    while (r != NULL && before != 0 && r->epoch >= before)
+        r = log_before(l, r);
+    return r;
+}
+
 static void look(struct message *m)
 {
     struct probe *p = container_of(m, struct probe, m);
     const struct feed *f = feed_find(p->server->o.hub, p->home, p->name);
-    const struct run *run = f != NULL ? log_newest(f->log) : NULL;
+    const struct run *run = f != NULL ? run_before(f->log, p->before) : NULL;
     char path[RELAY_PATH_MAX + 1];
     p->found = run != NULL && (f->state == FEED_LIVE || f->state == FEED_LOST);
     p->wanted = f != NULL && !p->found && feed_is_wanted(f);
     if (p->found) {
         p->epoch = run->epoch;
+        p->last_seq = run->next - 1;
         p->instance = relay_run_instance(p->server, run);
         p->owner = run->origin == NULL;
         const struct log_part *newest = run_newest_part(run);
@@ -85,7 +96,8 @@ static void look(struct message *m)
     worker_post(p->back, &p->m);
 }
 
-void relay_answer_probe(struct relay_server *s, struct http_exchange *x, const char *name)
+void relay_answer_probe(struct relay_server *s, struct http_exchange *x, const char *name,
+                        uint64_t before)
 {
     static const struct http_exchange_ops ops = {.on_gone = on_probe_gone};
     struct worker *home = hub_home(s->o.hub, name);
@@ -98,6 +110,7 @@ void relay_answer_probe(struct relay_server *s, struct http_exchange *x, const c
     p->server = s;
     p->x = x;
     p->home = home;
+    p->before = before;
     p->back = http_exchange_worker(x);
     must(slice_copy(slice_text(name), p->name, sizeof p->name));
     http_exchange_watch(x, &ops, p);

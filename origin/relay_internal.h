@@ -37,8 +37,10 @@ bool relay_open_request(struct relay_server *s, struct http_exchange *x,
 void relay_flow_open(struct relay_server *s, struct http_exchange *x,
                      const struct relay_request *q);
 
-/* Answers a probe of the name. */
-void relay_answer_probe(struct relay_server *s, struct http_exchange *x, const char *name);
+/* Answers a probe of the name: of its newest run, or of the newest one before that epoch (not 0).
+ */
+void relay_answer_probe(struct relay_server *s, struct http_exchange *x, const char *name,
+                        uint64_t before);
 /* Passes a wish for a key frame to the home of the name; false when there is none. */
 bool relay_answer_want_key(struct relay_server *s, const char *name);
 

@@ -131,7 +131,9 @@ static void handle_get(struct http_exchange *x, const struct http_request *req, 
     if (!relay_open_request(s, x, req, &q))
         return;
     if (http_request_query(req, "probe", text, sizeof text)) {
-        relay_answer_probe(s, x, q.name);
+        uint64_t before = 0;
+        (void)number_of(req, "before", &before);
+        relay_answer_probe(s, x, q.name, before);
         return;
     }
     if (!read_place(req, &q)) {

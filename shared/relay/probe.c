@@ -8,6 +8,7 @@
 #include "base/obj.h"
 #include "core/json.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -61,6 +62,7 @@ static void read_answer(struct slice text, struct probe_answer *a)
     a->msn = (uint64_t)json_integer_value(msn);
     a->dsn = (uint64_t)json_integer_value(json_object_get(j, "dsn"));
     a->part = (uint32_t)json_integer_value(part);
+    (void)slice_u64(text_at(j, "last"), UINT64_MAX, &a->last_seq);
     (void)slice_copy(text_at(j, "path"), a->path, sizeof a->path);
     json_decref(j);
 }
@@ -97,7 +99,10 @@ struct probe *probe_start(struct worker *w, const struct probe_options *o, probe
         .on_head = on_head, .on_body = on_body, .on_end = on_end};
     struct probe *p = xcalloc(1, sizeof *p);
     char target[RELAY_CALL_TARGET_MAX];
-    snprintf(target, sizeof target, "/relay/v1/%s?probe=1", o->name);
+    int n = o->before != 0 ? snprintf(target, sizeof target, "/relay/v1/%s?probe=1&before=%" PRIu64,
+                                      o->name, o->before)
+                           : snprintf(target, sizeof target, "/relay/v1/%s?probe=1", o->name);
+    must(n > 0 && (size_t)n < sizeof target);
     p->magic = PROBE_MAGIC;
     p->done = done;
     p->arg = arg;

@@ -18,6 +18,7 @@ struct probe_answer {
     bool is_cut; /* … and is cut for HLS; by now up to this part, which is being written */
     uint64_t msn, dsn;
     uint32_t part;
+    uint64_t last_seq;         /* of the frames that are there */
     char path[PROBE_PATH_MAX]; /* nodes from the owner to that one; "": not told, or too many */
 };
 
@@ -28,6 +29,7 @@ struct probe_options {
     const struct relay_client *client;
     const char *node, *address; /* whom to ask */
     const char *name;
+    uint64_t before;     /* asks about the newest run before this epoch; 0: about the newest */
     int64_t deadline_ms; /* for look-up, connection and head, and again for the rest */
 };
 

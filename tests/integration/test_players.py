@@ -74,6 +74,22 @@ def test_hls_js_comes_to_the_end(bed, closing):
     assert not [e for e in browser.errors() if e["fatal"]], browser.tail()
 
 
+def test_hls_js_survives_the_owner(bed, closing):
+    bed.publish("o1")
+    bed.wait_segments()
+    browser = closing(Browser("hls.js", bed.url, PATIENT))
+    browser.wait_event("first", 60)
+    browser.wait_media(3, 30)
+    for id in EDGES:
+        bed.nodes[id].expect(r" upstream\.", r"session\.close ")
+    bed.nodes["o1"].kill()
+    bed.publisher.finish()
+    bed.publish("o2")
+    browser.wait_media(6, 60)
+    assert not [e for e in browser.errors() if e["fatal"]], browser.tail()
+    bed.assert_served()
+
+
 @pytest.mark.parametrize("kind", ["shaka", "native"])
 def test_other_players_in_the_browser(bed, closing, kind):
     bed.publish("o1")

@@ -10,8 +10,8 @@
 /*
  * hls_stream.c holds requests and follows the feed, hls_view.c says what playlists list,
  * hls_upstream.c asks the owner for what is missing, hls_text.c writes them, hls_objects.c makes
- * what they name, play_hls.c reads requests and answers them.  Everything of a stream belongs to
- * its worker.
+ * what they name, hls_answer.c answers, play_hls.c reads requests.  Everything of a stream belongs
+ * to its worker.
  */
 #define HLS_STREAM_MAGIC 0x686c7373U
 
@@ -216,10 +216,15 @@ struct hls_cached_unit *hls_unit_get(struct hls_stream *s, const struct hls_obje
 void hls_units_sweep(struct hls_stream *s, int64_t now_us);
 void hls_objects_drop(struct hls_stream *s);
 
-/* play_hls.c: answers what can be answered, else holds a copy (a request that was held is one
+/* hls_answer.c: answers what can be answered, else holds a copy (a request that was held is one
  * already, and stays the caller's). */
 void hls_answer(struct hls_stream *s, struct hls_request *req);
 /* Its time is up. */
 void hls_answer_late(struct hls_stream *s, struct hls_request *req);
+/* How long a request is held, as things are. */
+int64_t hls_patience_us(const struct hls_stream *s);
+/* Answers without content; code is a word for programs, text a sentence. */
+void hls_refuse(struct http_exchange *x, int status, const char *code, const char *text);
+void hls_refuse_unknown(struct http_exchange *x);
 
 #endif

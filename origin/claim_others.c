@@ -77,7 +77,10 @@ void claim_others_ask(struct claim *cl)
     cl->pending++;
     cl->previous.others_left = 1;
     cl->previous.others_listed = false;
-    cluster_known_nodes(t->cluster, t->worker, on_nodes, cl);
+    if (cluster_is_up(t->cluster))
+        cluster_nodes(t->cluster, t->worker, on_nodes, cl);
+    else
+        cluster_known_nodes(t->cluster, t->worker, on_nodes, cl);
 }
 
 void claim_others_drop(struct claim *cl)

@@ -110,6 +110,16 @@ void cluster_known_nodes(struct cluster *c, struct worker *caller, cluster_nodes
     fail_msg("nobody is to be asked");
 }
 
+void cluster_nodes(struct cluster *c, struct worker *caller, cluster_nodes_done *done, void *arg)
+{
+    cluster_known_nodes(c, caller, done, arg);
+}
+
+bool cluster_is_up(const struct cluster *c)
+{
+    return true;
+}
+
 void cluster_revalidate(struct cluster *c, struct worker *caller, void (*done)(void *arg),
                         void *arg)
 {

@@ -28,9 +28,9 @@ struct m3u8_segment {
     uint64_t dsn;        /* one more than that of the segment before it: a discontinuity */
     int64_t wall_us;     /* unix time of its first frame */
     int64_t duration_us; /* of a complete one */
-    uint64_t init_hash; /* 0: a gap without a configuration */
-    bool complete;    /* false: the last, of which there are only parts */
-    bool independent; /* begins with a key frame */
+    uint64_t init_hash;  /* 0: a gap without a configuration */
+    bool complete;       /* false: the last, of which there are only parts */
+    bool independent;    /* begins with a key frame */
     bool gap;
     const struct m3u8_part *parts; /* in order, from 0 */
     uint32_t part_count;

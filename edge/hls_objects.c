@@ -74,8 +74,9 @@ const struct hls_init *hls_init_get(struct hls_stream *s, uint64_t epoch, uint64
     made.video = r.kind != HLS_AUDIO && hls_tracks_find(t, FRAME_VIDEO, r.track) != NULL;
     if ((made.bytes = hls_init_make(t, r, &made.len, &made.hash)) == NULL)
         return NULL;
-    if (count >= HLS_INITS_MAX)
-        init_free(LIST_FIRST(&s->inits, struct hls_init, node));
+    struct hls_init *first = LIST_FIRST(&s->inits, struct hls_init, node);
+    if (count >= HLS_INITS_MAX && first != NULL)
+        init_free(first);
     i = xcalloc(1, sizeof *i);
     *i = made;
     list_append(&s->inits, &i->node);
@@ -212,11 +213,12 @@ struct hls_cached_unit *hls_unit_get(struct hls_stream *s, const struct hls_obje
 
 void hls_objects_drop(struct hls_stream *s)
 {
-    while (!list_empty(&s->inits))
-        init_free(LIST_FIRST(&s->inits, struct hls_init, node));
-    for (size_t i = 0; i < s->track_sets; i++)
-        hls_tracks_free(&s->tracks[i]);
-    s->track_sets = 0;
-    while (!list_empty(&s->units))
-        unit_drop(s, LIST_FIRST(&s->units, struct hls_cached_unit, node));
+    struct hls_init *i;
+    struct hls_cached_unit *u;
+    while ((i = LIST_FIRST(&s->inits, struct hls_init, node)) != NULL)
+        init_free(i);
+    while (s->track_sets > 0)
+        hls_tracks_free(&s->tracks[--s->track_sets]);
+    while ((u = LIST_FIRST(&s->units, struct hls_cached_unit, node)) != NULL)
+        unit_drop(s, u);
 }

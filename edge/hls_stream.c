@@ -92,18 +92,17 @@ static struct hls_request take(struct hls_stream *s, struct hls_request *req)
  * the time was over before. */
 static bool answer_until(struct hls_stream *s, struct list *requests, int64_t until_us)
 {
-    struct list now = LIST_INIT(now);
-    struct hls_request *req;
-    list_splice(&now, requests);
-    for (size_t n = 1; (req = LIST_FIRST(&now, struct hls_request, node)) != NULL; n++) {
-        struct hls_request taken = take(s, req);
+    struct list end; /* who is held again comes behind it */
+    list_init(&end);
+    list_append(requests, &end);
+    for (size_t n = 1; requests->next != &end; n++) {
+        struct hls_request taken = take(s, container_of(requests->next, struct hls_request, node));
         hls_answer(s, &taken);
         if (n % HLS_RELEASE_STEP == 0 && clock_us() >= until_us)
             break;
     }
-    bool done = list_empty(&now);
-    list_splice(&now, requests); /* the older ones first */
-    list_splice(requests, &now);
+    bool done = requests->next == &end;
+    list_remove(&end);
     return done;
 }
 

@@ -171,7 +171,7 @@ def test_a_node_that_leaves_hands_its_stream_over(cluster, mine, player):
 
 @pytest.mark.parametrize("how", ["killed", "lost", "taken"])
 def test_the_publisher_comes_back(cluster, mine, player, how):
-    """After its origin died numbers jump; whatever else happened, they go on."""
+    """Numbers go on; after its origin died they may jump instead, when no node had all that it told."""
     a, b = cluster.start("origin", "o1", FAST), cluster.start("origin", "o2", FAST)
     edges = [cluster.start("edge", "e1", FAST), cluster.start("edge", "e2", FAST)]
     for node in (a, b, *edges):
@@ -188,10 +188,8 @@ def test_the_publisher_comes_back(cluster, mine, player, how):
     mine(b)
     old = epochs(first)[0]
     new = watcher.wait(lambda p: epochs(p) and epochs(p)[-1] != old, 10, "a playlist of the new run")
-    if how == "killed":
-        assert number(new, "MEDIA-SEQUENCE") > last_msn(first) + 10 and old not in epochs(new)
-    else:
-        assert old in epochs(new)
+    jumped = old not in epochs(new)
+    assert not jumped or (how == "killed" and number(new, "MEDIA-SEQUENCE") > last_msn(first) + 10)
     for name in hls.names(first):
         answers = [hls.get(e, f"/{NAME}/{name}") for e in edges]
         assert all(x[0] == 200 and x == answers[0] for x in answers), name

@@ -204,8 +204,18 @@ def parse():
     return p.parse_args()
 
 
+def missing(arguments):
+    """What has to be there before anything is started: the first command that brings it, or None."""
+    if not node_module.BINARY.exists():
+        return "scripts/build"
+    packages = HERE.parent / "npm" / "node_modules" / "playwright-core"
+    return None if arguments.player in PROGRAMS or packages.exists() else "scripts/setup test"
+
+
 def main():
     arguments = parse()
+    if command := missing(arguments):
+        sys.exit(f"players: run {command} first")
     verdict = Verdict()
     with contextlib.ExitStack() as stack:
         bed = Bed(stack, dict(s.split("=", 1) for s in arguments.set))

@@ -92,12 +92,13 @@ const struct option config_options[] = {
              "candidates to offer when the node sits behind 1:1 NAT"),
 
     OPT_NUMBER(OPTION_MS, "hls.segment_ms", hls.segment_ms, "2000", 1000, 60 * SECOND_MS, 0,
-               "length of a segment; the owner's setting counts for the whole cluster"),
+               "a segment ends at the first key frame from here on, at twice this without one; "
+               "the owner's setting counts for the whole cluster"),
     OPT_NUMBER(OPTION_MS, "hls.part_ms", hls.part_ms, "200", 50, 5 * SECOND_MS, 0,
                "length of a part (low latency)"),
     OPT_NUMBER(
         OPTION_INT, "hls.window_segments", hls.window_segments, "6", 3, 1000, 0,
-        "segments in a playlist; delta updates are offered when it is longer than 6 targets"),
+        "segments in a playlist; delta updates are offered when it is longer than 12 segment_ms"),
 
     OPT_NUMBER(OPTION_MS, "stream.window_ms", stream.window_ms, "0", 0, 24 * HOUR_MS, 0,
                "how much of each stream is kept; 0: what HLS needs, (2 * window_segments + 2) * "

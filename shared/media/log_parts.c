@@ -168,9 +168,10 @@ void log_parts_prepend(struct run *r, struct inforce *inforce, size_t count)
     struct log_part *older = xcalloc(room, sizeof *older);
     uint32_t n = collect(r, inforce, count, older, room);
     make_room(r, n);
-    if (r->part_count > 0)
+    if (n > 0 && r->part_count > 0)
         memmove(part_at(r, n), part_at(r, 0), r->part_count * sizeof *older);
-    memcpy(part_at(r, 0), older, n * sizeof *older);
+    if (n > 0)
+        memcpy(part_at(r, 0), older, n * sizeof *older);
     r->part_count += n;
     free(older);
     note_lengths(r);
@@ -207,7 +208,8 @@ int64_t log_parts_window_us(const struct run *r)
     int64_t segment_us = (int64_t)r->plan.segment_ms * 1000;
     if (segment_us < r->longest_segment_us)
         segment_us = r->longest_segment_us;
-    return (int64_t)log_kept_segments(&r->plan) * segment_us;
+    int64_t kept = (int64_t)log_kept_segments(&r->plan);
+    return segment_us < INT64_MAX / kept ? segment_us * kept : INT64_MAX;
 }
 
 /* --- looking --- */

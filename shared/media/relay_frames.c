@@ -166,7 +166,8 @@ static uint32_t codec_of(uint8_t kind, struct slice body)
 static int frame_new_of(const struct relay_record *rec, struct frame **out)
 {
     uint8_t kind = relay_track_kind(rec->track);
-    if (kind > FRAME_DATA)
+    if (kind > FRAME_DATA || rec->seq > RELAY_NUMBER_MAX || !relay_time_ok(rec->dts_us) ||
+        !relay_time_ok(rec->wire_ms))
         return ERR_PROTOCOL;
     struct frame *f = frame_new((enum frame_kind)kind, rec->payload.len);
     if (f == NULL)

@@ -104,9 +104,12 @@ int relay_cut_decode(struct slice payload, struct relay_cut *out)
     cut.track_count = rd_u8(&r);
     if (cut.track_count > RELAY_TRACKS_MAX)
         return ERR_TOO_MANY;
-    for (uint8_t i = 0; i < cut.track_count; i++)
+    bool rising = true;
+    for (uint8_t i = 0; i < cut.track_count; i++) {
         cut.tracks[i] = rd_u16(&r);
-    if (r.underrun)
+        rising = rising && (i == 0 || cut.tracks[i] > cut.tracks[i - 1]);
+    }
+    if (r.underrun || !rising || !relay_time_ok(cut.start_us) || !relay_time_ok(cut.wall_us))
         return ERR_PROTOCOL;
     *out = cut;
     return 0;

@@ -63,6 +63,14 @@ static inline uint8_t relay_track_id(uint16_t track)
     return (uint8_t)track;
 }
 
+/* Times that a peer may tell, in us or ms: what is calculated with them stays in 64 bits. */
+#define RELAY_TIME_MAX (1LL << 53)
+
+static inline bool relay_time_ok(int64_t t)
+{
+    return t >= -RELAY_TIME_MAX && t <= RELAY_TIME_MAX;
+}
+
 /* Reads one record: bytes consumed, 0, ERR_TOO_LARGE, or ERR_PROTOCOL (shorter than its header). */
 ssize_t relay_record_read(const uint8_t *src, size_t len, struct relay_record *out);
 
@@ -83,6 +91,8 @@ int relay_record_append(struct buf *out, const struct relay_record *rec);
 #define RELAY_TRACKS_MAX    16
 #define RELAY_IN_FORCE_MAX  48
 #define RELAY_NUMBER_MAX    (1ULL << 53) /* of segments: what a number of ECMAScript holds */
+#define RELAY_LENGTH_MS_MAX 86400000     /* of a segment or part: a day */
+#define RELAY_WINDOW_MAX    65536        /* segments of a playlist */
 #define RELAY_PATH_MAX      1024         /* bytes of the node path */
 #define RELAY_PATH_NODES    8            /* ids in it */
 
@@ -160,7 +170,8 @@ size_t relay_state_size(const struct relay_state *s);
 int relay_state_encode(const struct relay_state *s, struct buf *out);
 
 /* Reads the payload of a state record.  0, ERR_PROTOCOL (cut short, an epoch or version missing, a
- * field of the wrong shape), ERR_TOO_MANY, ERR_NAME (the path), ERR_TOO_LARGE. */
+ * field of the wrong shape, a number beyond its limit), ERR_TOO_MANY, ERR_NAME (the path),
+ * ERR_TOO_LARGE. */
 int relay_state_decode(struct slice payload, struct relay_state *out);
 
 /* A cut: the first frame of a part or segment (media/cut.h says what the fields mean). */
@@ -177,7 +188,8 @@ struct relay_cut {
     uint8_t track_count;
     uint16_t tracks[RELAY_TRACKS_MAX];
 };
-/* The payload of a cut record.  The reader returns 0, ERR_PROTOCOL or ERR_TOO_MANY. */
+/* The payload of a cut record.  The reader returns 0, ERR_PROTOCOL (also when tracks do not rise,
+ * or beyond RELAY_TIME_MAX) or ERR_TOO_MANY. */
 void relay_cut_write(struct wr *w, const struct relay_cut *cut);
 int relay_cut_decode(struct slice payload, struct relay_cut *out);
 

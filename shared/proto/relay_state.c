@@ -228,14 +228,17 @@ static int read_segments(struct relay_state *s, struct rd *r)
     s->segment_ms = rd_u32(r);
     s->part_ms = rd_u32(r);
     s->window_segments = rd_u32(r);
-    return 0;
+    return s->segment_ms > RELAY_LENGTH_MS_MAX || s->part_ms > RELAY_LENGTH_MS_MAX ||
+                   s->window_segments > RELAY_WINDOW_MAX
+               ? ERR_PROTOCOL
+               : 0;
 }
 
 static int read_date_base(struct relay_state *s, struct rd *r)
 {
     s->date_base_us = (int64_t)rd_u64(r);
     s->has_date_base = true;
-    return 0;
+    return relay_time_ok(s->date_base_us) ? 0 : ERR_PROTOCOL;
 }
 
 static int read_previous(struct relay_state *s, struct rd *r)

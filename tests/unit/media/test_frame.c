@@ -1,6 +1,8 @@
 #include "test.h"
 
+#include "base/err.h"
 #include "media/inforce.h"
+#include "media/relay_frames.h"
 
 #include <pthread.h>
 
@@ -22,6 +24,37 @@ static void a_frame_is_counted(void **state)
 static void a_size_over_the_limit_is_refused(void **state)
 {
     assert_null(frame_new(FRAME_VIDEO, FRAME_BYTES_MAX + 1));
+}
+
+static void records_become_frames(void **state)
+{
+    static const struct {
+        const char *what;
+        struct relay_record rec;
+        int want;
+    } cases[] = {
+        {"the largest numbers",
+         {.track = 0x100,
+          .seq = RELAY_NUMBER_MAX,
+          .dts_us = RELAY_TIME_MAX,
+          .wire_ms = -RELAY_TIME_MAX},
+         0},
+        {"no seq", {.seq = 0}, ERR_PROTOCOL},
+        {"no such kind", {.seq = 1, .track = 0x300}, ERR_PROTOCOL},
+        {"a larger seq", {.seq = RELAY_NUMBER_MAX + 1}, ERR_PROTOCOL},
+        {"the largest seq", {.seq = UINT64_MAX}, ERR_PROTOCOL},
+        {"a later dts", {.seq = 1, .dts_us = RELAY_TIME_MAX + 1}, ERR_PROTOCOL},
+        {"the earliest dts", {.seq = 1, .dts_us = INT64_MIN}, ERR_PROTOCOL},
+        {"the latest time", {.seq = 1, .wire_ms = INT64_MAX}, ERR_PROTOCOL},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct frame *f;
+        int err = relay_frame_new(&cases[i].rec, &f);
+        if (err != cases[i].want)
+            fail_msg("%s: %d", cases[i].what, err);
+        frame_unref(&f);
+    }
+    assert_int_equal(frames_alive(), 0);
 }
 
 static void *hold_and_drop(void *arg)
@@ -117,6 +150,7 @@ int main(void)
         cmocka_unit_test(threads_share_a_frame),
         cmocka_unit_test(the_newest_of_a_slot_is_in_force),
         cmocka_unit_test(more_than_the_limit_is_not_in_force),
+        cmocka_unit_test(records_become_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,6 +184,41 @@ static void numbers_that_do_not_rise_are_left_out(void **state)
     show_close(&s);
 }
 
+static struct frame *cut_frame(uint64_t seq, uint64_t msn, int64_t start_us)
+{
+    struct frame *f = make_frame(FRAME_AUDIO, 0, seq, 0, 10);
+    const struct cut cut = {.msn = msn, .start_us = start_us};
+    frame_set_cut(f, &cut);
+    return f;
+}
+
+static void a_past_of_lies_is_not_indexed(void **state)
+{
+    static const struct log_limits limits = {.window_us = 1000000, .window_bytes = 1 << 20};
+    struct log *l = log_new(&limits);
+    struct run *r = log_open_run(l, 1, 2, NULL);
+    struct frame *past = cut_frame(1, CUT_NUMBER_MAX + 1, 0);
+    assert_int_equal(log_prepend(l, r, NULL, &past, 1), 0);
+    assert_int_equal(r->part_count, 0);
+    log_free(&l);
+}
+
+/* The window is a number all the same. */
+static void segments_may_be_said_to_last_for_ever(void **state)
+{
+    static const struct log_limits limits = {.window_us = 1000000, .window_bytes = 1 << 20};
+    const int64_t most_us = 1LL << 53;
+    struct log *l = log_new(&limits);
+    struct run *r = log_open_run(l, 1, 1, NULL);
+    const struct cut_plan plan = {.segment_ms = UINT32_MAX, .window_segments = UINT32_MAX};
+    log_set_plan(l, r, &plan);
+    for (uint64_t i = 0; i < 3; i++)
+        log_append(l, cut_frame(1 + i, i, (int64_t)i * most_us - most_us));
+    assert_int_equal(r->longest_segment_us, most_us);
+    assert_int_equal(r->next - r->first, 3);
+    log_free(&l);
+}
+
 static void a_run_goes_on_from_one_that_is_whole(void **state)
 {
     struct show s;
@@ -306,6 +341,8 @@ int main(void)
         cmocka_unit_test(the_past_completes_the_index),
         cmocka_unit_test(after_a_hole_nothing_is_known),
         cmocka_unit_test(numbers_that_do_not_rise_are_left_out),
+        cmocka_unit_test(a_past_of_lies_is_not_indexed),
+        cmocka_unit_test(segments_may_be_said_to_last_for_ever),
         cmocka_unit_test(a_run_goes_on_from_one_that_is_whole),
         cmocka_unit_test(an_older_run_is_adopted),
         cmocka_unit_test(a_run_held_in_part_is_replaced),

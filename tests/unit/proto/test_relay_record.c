@@ -309,6 +309,13 @@ static void states_of_other_shapes(void **state)
         ROW("the largest number", NEEDED "\0\x11\0\0\0\x10\0\x20\0\0\0\0\0\0\0\x20\0\0\0\0\0\0", 0),
         ROW("a larger number", NEEDED "\0\x11\0\0\0\x10\0\x20\0\0\0\0\0\1\0\0\0\0\0\0\0\0",
             ERR_PROTOCOL),
+        ROW("the longest segments and window",
+            NEEDED "\0\x08\0\0\0\x0c\5\x26\x5c\0\5\x26\x5c\0\0\1\0\0", 0),
+        ROW("longer segments", NEEDED "\0\x08\0\0\0\x0c\5\x26\x5c\1\0\0\0\1\0\0\0\6", ERR_PROTOCOL),
+        ROW("longer parts", NEEDED "\0\x08\0\0\0\x0c\0\0\1\0\5\x26\x5c\1\0\0\0\6", ERR_PROTOCOL),
+        ROW("a larger window", NEEDED "\0\x08\0\0\0\x0c\0\0\1\0\0\0\0\1\0\1\0\1", ERR_PROTOCOL),
+        ROW("the latest time", NEEDED "\0\x09\0\0\0\x08\0\x20\0\0\0\0\0\0", 0),
+        ROW("a later time", NEEDED "\0\x09\0\0\0\x08\0\x20\0\0\0\0\0\1", ERR_PROTOCOL),
         ROW("in force: nothing", NEEDED "\0\x0e\0\0\0\0", ERR_PROTOCOL),
         ROW("in force: cut", NEEDED "\0\x0e\0\0\0\5\0\0\0\x20\2", ERR_PROTOCOL),
         ROW("in force: too large", NEEDED "\0\x0e\0\0\0\4\xff\xff\xff\xff", ERR_TOO_LARGE),
@@ -423,6 +430,35 @@ static void cuts(void **state)
     assert_int_equal(relay_cut_decode(slice_of(room, sizeof room), &got), ERR_TOO_MANY);
 }
 
+static int decode_cut(const struct relay_cut *cut)
+{
+    uint8_t room[RELAY_CUT_SIZE_MAX];
+    struct wr w = wr_init(room, sizeof room);
+    struct relay_cut got;
+    relay_cut_write(&w, cut);
+    return relay_cut_decode(wr_slice(&w), &got);
+}
+
+static void cuts_of_liars(void **state)
+{
+    const struct relay_cut good = {.start_us = -RELAY_TIME_MAX,
+                                   .wall_us = RELAY_TIME_MAX,
+                                   .track_count = 3,
+                                   .tracks = {1, 2, 0x100}};
+    assert_int_equal(decode_cut(&good), 0);
+    struct relay_cut cut = good;
+    cut.tracks[1] = cut.tracks[0];
+    assert_int_equal(decode_cut(&cut), ERR_PROTOCOL);
+    cut.tracks[1] = cut.tracks[2] + 1;
+    assert_int_equal(decode_cut(&cut), ERR_PROTOCOL);
+    cut = good;
+    cut.start_us--;
+    assert_int_equal(decode_cut(&cut), ERR_PROTOCOL);
+    cut = good;
+    cut.wall_us++;
+    assert_int_equal(decode_cut(&cut), ERR_PROTOCOL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +473,7 @@ int main(void)
         cmocka_unit_test(a_state_holds_a_bounded_number_of_things),
         cmocka_unit_test(ends_and_gaps),
         cmocka_unit_test(cuts),
+        cmocka_unit_test(cuts_of_liars),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

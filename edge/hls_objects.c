@@ -87,11 +87,16 @@ const struct hls_init *hls_init_find(struct hls_stream *s, const struct hls_obje
 {
     struct hls_init *i;
     const struct hls_view *v = &s->view;
-    for (size_t n = 0; n < v->count; n++)
-        hls_init_get(s, v->segments[n].epoch, v->first_msn + n, o->rendition);
     LIST_EACH (i, &s->inits, node)
         if (i->hash == o->hash && is_same(i->rendition, o->rendition))
             return i;
+    /* There may be more of them than are kept. */
+    for (size_t n = 0; n < v->count; n++) {
+        const struct hls_init *made =
+            hls_init_get(s, v->segments[n].epoch, v->first_msn + n, o->rendition);
+        if (made != NULL && made->hash == o->hash)
+            return made;
+    }
     return NULL;
 }
 

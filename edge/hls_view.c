@@ -160,7 +160,9 @@ static uint64_t oldest_listed(const struct hls_view *v, const struct run *const 
     uint64_t msn = run_newest_part(r)->cut.msn, oldest = run_oldest_listed_msn(r, msn);
     int64_t left_us = (int64_t)v->target_s * M3U8_WINDOW_TARGETS * 1000000;
     *held = true;
-    for (; msn > r->plan.base_msn && (msn > oldest || left_us > 0); msn--) {
+    uint64_t least = msn > SEGMENTS_MAX - 1 ? msn - (SEGMENTS_MAX - 1) : 0;
+    least = least > r->plan.base_msn ? least : r->plan.base_msn;
+    for (; msn > least && (msn > oldest || left_us > 0); msn--) {
         const struct log_part *p = find_segment(runs, &count, msn - 1);
         if (p == NULL) {
             *held = false;

@@ -397,6 +397,59 @@ static void what_is_kept(void **state)
     assert_int_equal(METRIC_GET(w->f.w->metrics.hls_units), KEPT);
 }
 
+/* A segment of each frame, and a configuration of its own for each. */
+static void restless(struct world *w, int count, int64_t step_us)
+{
+    for (int n = 0; n < count; n++) {
+        struct frame *config = make_frame(FRAME_VIDEO, FRAME_CONFIG, w->seq++, 0, 5 + sizeof avcc);
+        memset(config->data + 1, 0, 4);
+        memcpy(config->data + 5, avcc, sizeof avcc);
+        config->data[0] = 0x17;
+        config->data[5 + sizeof avcc - 2] = (uint8_t)(n >> 8);
+        config->data[5 + sizeof avcc - 1] = (uint8_t)n;
+        feed_append(w->feed, config);
+        struct frame *f = make_frame(FRAME_VIDEO, FRAME_KEY, w->seq++, n * step_us / 1000, 10);
+        f->data[1] = 1;
+        memset(f->data + 2, 0, 3);
+        const struct cut cut = {.msn = (uint64_t)n,
+                                .init = (uint32_t)n + 1,
+                                .start_us = n * step_us,
+                                .wall_us = WALL_US + n * step_us,
+                                .independent = true,
+                                .track_count = 1};
+        frame_set_cut(f, &cut);
+        feed_append(w->feed, f);
+    }
+}
+
+static void all_that_is_listed_is_there(void **state)
+{
+    struct world *w = *state;
+    char path[64];
+    publish(w, EPOCH);
+    restless(w, 80, 100000);
+    assert_int_equal(ask(w, "/main.m3u8"), 200);
+    char *list = strdup(w->in.data);
+    size_t count = 0;
+    for (const char *at = list; (at = strstr(at, "#EXT-X-MAP:URI=\"")) != NULL; count++) {
+        at += strlen("#EXT-X-MAP:URI=\"");
+        snprintf(path, sizeof path, "/%.*s", (int)strcspn(at, "\""), at);
+        assert_int_equal(ask(w, path), 200);
+    }
+    free(list);
+    assert_int_equal(count, 60); /* three targets of two seconds */
+}
+
+static void the_newest_is_listed(void **state)
+{
+    struct world *w = *state;
+    publish(w, EPOCH);
+    restless(w, 3000, 0);
+    assert_int_equal(ask(w, "/main.m3u8"), 200);
+    assert_has(w, "main-1795404426681057-3098.m4s\n");
+    assert_int_equal(inbox_count(&w->in, "#EXTINF"), 2047);
+}
+
 static void nobody_publishes(void **state)
 {
     struct world *w = *state;
@@ -422,6 +475,8 @@ int main(void)
         HLS_TEST(a_new_publisher),
         HLS_TEST(an_end),
         HLS_TEST(what_is_kept),
+        HLS_TEST(all_that_is_listed_is_there),
+        HLS_TEST(the_newest_is_listed),
         HLS_TEST(nobody_publishes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -254,6 +254,9 @@ void hls_stream_answer_late(struct hls_stream *s, struct list *requests, int64_t
 
 static int64_t idle_us(const struct hls_stream *s)
 {
+    /* Names that nobody publishes cost nothing once nobody waits. */
+    if (s->shown_epoch == 0 && s->reader.feed->state == FEED_EMPTY)
+        return 0;
     int64_t targets_us = (int64_t)s->view.target_s * HLS_IDLE_TARGETS * 1000000;
     return targets_us > HLS_IDLE_MS * 1000LL ? targets_us : HLS_IDLE_MS * 1000LL;
 }

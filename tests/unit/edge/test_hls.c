@@ -455,6 +455,9 @@ static void nobody_publishes(void **state)
     struct world *w = *state;
     assert_int_equal(ask(w, "/index.m3u8"), 404);
     assert_has(w, "\r\nRetry-After: ");
+    int64_t since_us = clock_us();
+    TURN_UNTIL(&w->f, w->feed->reader_count == 0);
+    assert_true(clock_us() - since_us < 5000000);
     int fd = dial(w, "GET", "/main.m3u8", "");
     TURN_UNTIL(&w->f, held(w) == 1);
     publish(w, EPOCH);

@@ -124,8 +124,9 @@ static int64_t cover_us(const struct hls_stream *s, const struct hls_request *re
     return req->directives.has_part ? (int64_t)s->view.plan.part_ms * 1000 : s->view.segment_us;
 }
 
-/* It changes more seldom than the head does: by its bytes. */
-static void set_index_etag(struct hls_reply *r, const struct hls_text *t)
+/* By its bytes: the multivariant one changes more seldom than the head does, and an edge that does
+ * not have all of the past yet may list less at the same head. */
+static void set_etag(struct hls_reply *r, const struct hls_text *t)
 {
     uint8_t sum[SHA256_SIZE];
     crypto_sha256(slice_of(t->data, t->len), sum);
@@ -141,11 +142,7 @@ static void make_playlist_reply(const struct hls_stream *s, const struct hls_req
                 : req->directives.has_msn            ? (int)v->target_s * HELD_TARGETS
                                                      : PLAIN_MAX_AGE_S;
     snprintf(r->cache, sizeof r->cache, "public, max-age=%d", age_s);
-    snprintf(r->etag, sizeof r->etag, "\"%" PRIu64 "-%" PRIu64 "-%" PRIu32 "%s%s%s\"", v->epoch,
-             v->head.msn, v->head.parts, v->ended ? "-end" : "", req->directives.skip ? "-d" : "",
-             req->gzip ? "-z" : "");
-    if (t->multivariant)
-        set_index_etag(r, t);
+    set_etag(r, t);
     reply_make(r, PLAYLIST_TYPE, req->gzip);
 }
 

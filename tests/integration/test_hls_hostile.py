@@ -8,7 +8,7 @@ import flv
 import hls
 import media as m
 from raw import Raw, exchange
-from waiting import scaled, wait_for
+from waiting import SLOW, scaled, wait_for
 
 pytestmark = pytest.mark.core
 
@@ -240,7 +240,8 @@ def test_memory_stays(start, feed):
     ask_for_all(20)
     before = node.memory_kib()
     ask_for_all(25)
-    assert node.memory_kib() - before < 1500
+    # Sanitizers keep what was freed for a while.
+    assert SLOW or node.memory_kib() - before < 1500
 
 
 def test_idle_connections_cost_little(start, feed):
@@ -261,7 +262,7 @@ def test_idle_connections_cost_little(start, feed):
     raws = open_some(50)
     before = node.memory_kib()
     raws += open_some(500)
-    assert (node.memory_kib() - before) / 500 < 4
+    assert SLOW or (node.memory_kib() - before) / 500 < 4
     for raw in raws:
         raw.close()
 

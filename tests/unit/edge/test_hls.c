@@ -186,7 +186,10 @@ static void a_playlist(void **state)
     assert_has(w, "\nmain.m3u8\n");
     assert_int_equal(ask(w, "/main.m3u8"), 200);
     assert_has(w, "\r\nContent-Type: application/vnd.apple.mpegurl\r\n");
-    assert_has(w, "\r\nETag: \"1795404426681057-108-2\"\r\n");
+    char known[64];
+    const char *etag = strstr(w->in.data, "\r\nETag: \"");
+    assert_non_null(etag);
+    snprintf(known, sizeof known, "If-None-Match: %.18s\r\n", etag + strlen("\r\nETag: "));
     assert_has(w, "\r\nAccess-Control-Allow-Origin: *\r\n");
     assert_has(w, "#EXT-X-TARGETDURATION:2\n");
     assert_has(w, "PART-TARGET=0.230\n");
@@ -198,7 +201,6 @@ static void a_playlist(void **state)
                      200);
     assert_has(w, "\r\nContent-Encoding: gzip\r\n");
     assert_int_equal(body(w).p[0], 0x1f);
-    const char *known = "If-None-Match: \"1795404426681057-108-2\"\r\n";
     assert_int_equal(answer_of(w, dial(w, "GET", "/main.m3u8", known)), 304);
 }
 

@@ -37,12 +37,24 @@ static bool is_last(const struct claim *cl, const struct run *before)
 }
 
 /* What it was cut to is what playlists may go on with. */
+/* What its owner told is what we could have told ourselves. */
+static bool is_sound(const struct run *before, const struct cut_plan *plan)
+{
+    const struct cut_plan *had = &before->plan;
+    const struct cut *last = &run_newest_part(before)->cut;
+    int64_t target_us = had->part_target_us;
+    bool fits = target_us == 0 || (target_us >= (int64_t)plan->part_ms * 1000 &&
+                                   target_us <= (int64_t)plan->segment_ms * 2000);
+    return had->segment_ms == plan->segment_ms && had->part_ms == plan->part_ms && fits &&
+           last->msn <= CUT_NUMBER_BEGIN && last->dsn <= CUT_NUMBER_BEGIN;
+}
+
 static bool is_clean(const struct claim *cl, const struct run *before, const struct cut_plan *plan)
 {
     if (before == NULL || !run_is_whole(before) || run_newest_part(before) == NULL ||
         !is_last(cl, before))
         return false;
-    return before->plan.segment_ms == plan->segment_ms && before->plan.part_ms == plan->part_ms;
+    return is_sound(before, plan);
 }
 
 /* The oldest segment of the run and of those that it goes on from, as many as a log will hold with
@@ -78,19 +90,27 @@ static void go_on_from(struct claim *cl, const struct run *before, struct cut_pl
         cl->segmenter.part_target_us = plan->part_target_us;
 }
 
+/* Other nodes' numbers count as far as anybody could go on from them. */
+static void raise(uint64_t *to, uint64_t number)
+{
+    if (number > *to && number <= CUT_NUMBER_BEGIN)
+        *to = number;
+}
+
 static void jump(const struct claim *cl, const struct run *before, struct cut_plan *plan)
 {
-    uint64_t msn = cl->next.msn > 0 ? (uint64_t)cl->next.msn : 0;
-    uint64_t dsn = cl->next.dsn > 0 ? (uint64_t)cl->next.dsn : 0;
+    uint64_t msn = 0, dsn = 0;
     const struct log_part *last = before != NULL ? run_newest_part(before) : NULL;
-    if (last != NULL && last->cut.msn > msn)
-        msn = last->cut.msn;
-    if (last != NULL && last->cut.dsn > dsn)
-        dsn = last->cut.dsn;
-    if (cl->previous.msn > msn)
-        msn = cl->previous.msn;
-    if (cl->previous.dsn > dsn)
-        dsn = cl->previous.dsn;
+    if (cl->next.msn > 0)
+        raise(&msn, (uint64_t)cl->next.msn);
+    if (cl->next.dsn > 0)
+        raise(&dsn, (uint64_t)cl->next.dsn);
+    if (last != NULL) {
+        raise(&msn, last->cut.msn);
+        raise(&dsn, last->cut.dsn);
+    }
+    raise(&msn, cl->previous.msn);
+    raise(&dsn, cl->previous.dsn);
     plan->first_msn = plan->base_msn = cut_jump(cl->epoch, msn);
     plan->first_dsn = cut_jump_dsn(cl->epoch, dsn);
 }

@@ -22,6 +22,8 @@
 #define CUT_TRACKS_MAX 16 /* tracks of a segment: what a log may have */
 
 #define CUT_NUMBER_MAX (1ULL << 53) /* of msn and dsn: what a number of ECMAScript holds */
+#define CUT_NUMBER_BEGIN                                                                           \
+    (1ULL << 52) /* the highest that a run is begun after: there is room behind */
 
 struct cut {
     uint64_t msn;     /* media sequence number; with a frame: less cut_plan.first_msn */

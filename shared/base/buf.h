@@ -11,9 +11,9 @@
  * memory while it is empty and grows with the bytes that are really in it.
  */
 struct buf {
+    size_t start, end;
     uint8_t *data;
-    size_t start, end, room;
-    size_t max; /* bytes; the most that may be queued */
+    size_t room, max; /* bytes; max: the most that may be queued */
 };
 
 void buf_init(struct buf *b, size_t max);

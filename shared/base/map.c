@@ -64,10 +64,9 @@ void *map_get(const struct map *m, const char *key)
     return map_get_n(m, key, strlen(key));
 }
 
-void *map_put(struct map *m, const char *key, void *value)
+void *map_put_n(struct map *m, const void *key, size_t len, void *value)
 {
     must(value != NULL);
-    size_t len = strlen(key);
     struct entry *e = find(m, key, len);
     if (e != NULL) {
         void *old = e->value;
@@ -75,21 +74,31 @@ void *map_put(struct map *m, const char *key, void *value)
         return old;
     }
     e = xcalloc(1, sizeof *e + len + 1);
-    memcpy(e->key, key, len + 1);
+    memcpy(e->key, key, len);
     e->value = value;
     HASH_ADD_KEYPTR(hh, m->entries, e->key, len, e);
     return NULL;
 }
 
-void *map_take(struct map *m, const char *key)
+void *map_put(struct map *m, const char *key, void *value)
 {
-    struct entry *e = find(m, key, strlen(key));
+    return map_put_n(m, key, strlen(key), value);
+}
+
+void *map_take_n(struct map *m, const void *key, size_t len)
+{
+    struct entry *e = find(m, key, len);
     if (e == NULL)
         return NULL;
     void *value = e->value;
     HASH_DEL(m->entries, e);
     free(e);
     return value;
+}
+
+void *map_take(struct map *m, const char *key)
+{
+    return map_take_n(m, key, strlen(key));
 }
 
 void map_each(struct map *m, void (*fn)(const char *key, void *value, void *arg), void *arg)

@@ -12,6 +12,15 @@ void *xcalloc(size_t count, size_t size)
     return p;
 }
 
+void *xcalloc_line(size_t size)
+{
+    size_t lines = (size + CACHE_LINE - 1) / CACHE_LINE;
+    void *p = aligned_alloc(CACHE_LINE, lines * CACHE_LINE);
+    must(p != NULL);
+    memset(p, 0, lines * CACHE_LINE);
+    return p;
+}
+
 void *xmalloc(size_t size)
 {
     void *p = malloc(size > 0 ? size : 1);

@@ -12,6 +12,10 @@
  * peer chooses go through malloc and answer ERR_NOMEM instead.
  */
 void *xcalloc(size_t count, size_t size);
+/* One, zeroed, at the beginning of a cache line: what thousands of objects of its kind are asked
+ * for in a row comes first in it, and is fetched with one line. */
+#define CACHE_LINE 64
+void *xcalloc_line(size_t size);
 void *xmalloc(size_t size);
 void *xrealloc(void *p, size_t size);
 char *xstrdup(const char *s);

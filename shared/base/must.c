@@ -2,28 +2,39 @@
 
 #include <execinfo.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define BACKTRACE_FRAMES_MAX 48
 
+static void print_panic(const char *text, void *const *frames, int count)
+{
+    /* Not stdio: another thread may hold its lock, and this must get out. */
+    if (write(STDERR_FILENO, "panic: ", 7) != 7 ||
+        write(STDERR_FILENO, text, strlen(text)) != (ssize_t)strlen(text) ||
+        write(STDERR_FILENO, "\n", 1) != 1)
+        return;
+    backtrace_symbols_fd(frames, count, STDERR_FILENO);
+}
+
+static void (*panic_sink)(const char *text, void *const *frames, int count) = print_panic;
+
+void panic_set_sink(void (*sink)(const char *text, void *const *frames, int count))
+{
+    panic_sink = sink != NULL ? sink : print_panic;
+}
+
 _Noreturn void panic(const char *format, ...)
 {
-    char text[512];
+    char text[512] = "";
+    void *frames[BACKTRACE_FRAMES_MAX];
     va_list ap;
     va_start(ap, format);
-    int n = vsnprintf(text, sizeof text - 1, format, ap);
+    vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    if (n < 0)
-        n = 0;
-    if ((size_t)n > sizeof text - 2)
-        n = (int)sizeof text - 2;
-    text[n++] = '\n';
-    /* Not stdio: another thread may hold its lock, and this must get out. */
-    if (write(STDERR_FILENO, "panic: ", 7) != 7 || write(STDERR_FILENO, text, (size_t)n) != n)
-        abort();
-    void *frames[BACKTRACE_FRAMES_MAX];
-    backtrace_symbols_fd(frames, backtrace(frames, BACKTRACE_FRAMES_MAX), STDERR_FILENO);
+    panic_sink(text, frames, backtrace(frames, BACKTRACE_FRAMES_MAX));
     abort();
 }

@@ -1,6 +1,7 @@
 #include "base/name.h"
 
 #include "base/err.h"
+#include "base/must.h"
 
 #include <string.h>
 
@@ -64,4 +65,59 @@ int name_stream_of(struct slice text, char out[NAME_STREAM_MAX + 1])
     struct slice stream;
     struct slice app = slice_cut(text, '/', &stream, NULL);
     return name_stream(app, stream, out);
+}
+
+const char *name_derivation_at(size_t index)
+{
+    static const char *const derivations[] = {"opus", "aac", "ordered"};
+    return index < sizeof derivations / sizeof derivations[0] ? derivations[index] : NULL;
+}
+
+static const char *find_derivation(struct slice text)
+{
+    const char *d;
+    for (size_t i = 0; (d = name_derivation_at(i)) != NULL; i++)
+        if (slice_is(text, d))
+            return d;
+    return NULL;
+}
+
+int name_stream_or_derived(struct slice app, struct slice stream, char out[NAME_STREAM_MAX + 1])
+{
+    bool derived;
+    struct slice derivation;
+    struct slice base = slice_cut(stream, ';', &derivation, &derived);
+    int err = name_stream(app, base, out);
+    if (err < 0 || !derived)
+        return err;
+    const char *known = find_derivation(derivation);
+    if (known == NULL) {
+        out[0] = '\0';
+        return ERR_NAME;
+    }
+    size_t len = strlen(out);
+    out[len] = ';';
+    memcpy(out + len + 1, known, strlen(known) + 1);
+    return 0;
+}
+
+void name_derive(const char *name, const char *derivation, char out[NAME_STREAM_MAX + 1])
+{
+    size_t len = strlen(name), more = strlen(derivation);
+    must(name_derivation(name) == NULL && len + 1 + more <= NAME_STREAM_MAX);
+    memcpy(out, name, len);
+    out[len] = ';';
+    memcpy(out + len + 1, derivation, more + 1);
+}
+
+const char *name_derivation(const char *name)
+{
+    const char *semicolon = strchr(name, ';');
+    return semicolon != NULL ? semicolon + 1 : NULL;
+}
+
+void name_base(const char *name, char out[NAME_STREAM_MAX + 1])
+{
+    struct slice rest, base = slice_cut(slice_text(name), ';', &rest, NULL);
+    must(slice_copy(base, out, NAME_STREAM_MAX + 1));
 }

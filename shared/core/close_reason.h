@@ -23,6 +23,7 @@
     X(REFUSED, refused, 0, "not allowed: role, name or policy")                                    \
     X(AUTH, auth, 1, "not authenticated")                                                          \
     X(TLS, tls, 1, "TLS failed: plain peer, other secret, certificate")                            \
+    X(UNSUPPORTED, unsupported, 0, "nothing that both sides know: codecs, transport")              \
     X(NAME_TAKEN, name_taken, 0, "another publisher has the stream")                               \
     X(FENCED, fenced, 0, "another node owns the stream with a higher epoch")                       \
     X(KICKED, kicked, 0, "closed by an operator")                                                  \

@@ -220,6 +220,11 @@ static bool has_no_cluster(const struct config *c)
     return c->cluster.backend == CLUSTER_NONE && (c->cluster.tls || c->cluster.tiers);
 }
 
+static bool has_no_webrtc(const struct config *c)
+{
+    return c->webrtc.listen[0] == '\0' && c->webrtc.tcp_listen[0] != '\0';
+}
+
 /* What is accepted, since it may be meant, and leaves a part without effect. */
 static const struct {
     bool (*holds)(const struct config *);
@@ -230,18 +235,11 @@ static const struct {
      "without peers this node waits for others to name it"},
     {has_no_zone, LOG_WARN, "node.zone", "cluster.tiers needs the zone of each node"},
     {has_no_cluster, LOG_WARN, "cluster.backend", "cluster.tls and cluster.tiers need a cluster"},
+    {has_no_webrtc, LOG_WARN, "webrtc.listen", "webrtc.tcp_listen needs it"},
 };
 
 void config_log_unused(const struct config *c, const struct log_id *log)
 {
-    struct config defaults = {0};
-    for (size_t i = 0; i < config_option_count; i++) {
-        const struct option *o = &config_options[i];
-        option_set_default(o, &defaults);
-        if ((o->flags & OPTION_UNUSED) != 0 && !option_equal(o, c, &defaults))
-            log_warn(log, "config.unused setting=%s", o->name);
-        option_free(o, &defaults);
-    }
     if (peers_are_unused(c))
         log_warn(log, "config.unused setting=cluster.static.peers");
     for (size_t i = 0; i < sizeof doubts / sizeof doubts[0]; i++)

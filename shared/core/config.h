@@ -30,6 +30,9 @@ struct text_list {
     size_t count;
 };
 
+/* B slices, which WebRTC players do not play. */
+enum bframes_policy { BFRAMES_TRANSCODE, BFRAMES_DROP, BFRAMES_REFUSE };
+
 struct config {
     struct {
         char *id;
@@ -53,8 +56,14 @@ struct config {
     } tls;
     struct {
         char *listen, *tcp_listen;
-        struct text_list public_addresses;
+        struct text_list public_addresses, ice_servers;
+        int64_t publish_bps_max;                /* 0: none */
+        int64_t key_interval_ms;                /* 0: only when somebody needs one */
+        int64_t playout_min_ms, playout_max_ms; /* told to players; max 0: nothing is told */
     } webrtc;
+    struct {
+        enum bframes_policy bframes;
+    } transcode;
     struct {
         int64_t segment_ms, part_ms, window_segments;
     } hls;
@@ -68,7 +77,12 @@ struct config {
         int64_t behind_ms, stalled_ms, hold_ms, max;
     } viewer;
     struct {
-        int64_t half_open_per_address, connections_per_address, loop_lag_ms;
+        int64_t connections, connections_per_address, half_open_per_address; /* 0: off */
+        int64_t descriptors_reserve, handshake_ms, request_ms, unaccepted_bytes;
+        int64_t streams, publishers_per_app;    /* 0: off */
+        int64_t derived_sounds, derived_videos; /* 0: by the number of cores */
+        int64_t memory_bytes;                   /* after loading never 0 */
+        int64_t loop_lag_ms;
         struct text_list trusted;
     } limits;
     struct {
@@ -99,6 +113,11 @@ struct config {
         char *listen, *token;
     } admin;
     struct {
+        char *user; /* empty: see process_leave_root() */
+        bool seccomp;
+        int64_t watchdog_ms; /* 0: off */
+    } process;
+    struct {
         enum log_level level;
         enum log_format format;
     } log;
@@ -124,8 +143,8 @@ void config_free(struct config **cp);
  * Kubernetes makes such.  Once the log has its format. */
 void config_log_unknown(char *const *environment, const struct log_id *log);
 
-/* Logs config.unused for every setting that is not at its default and whose part is not built, and
- * config.incomplete for one that is missing where others have no effect without it. */
+/* Logs config.unused for settings that the others leave without effect, and config.incomplete for
+ * one that is missing where others have no effect without it. */
 void config_log_unused(const struct config *c, const struct log_id *log);
 
 /* Makes `next` fit to take the place of `now` in a running node: settings that only a restart can

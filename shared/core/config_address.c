@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define ICE_SERVER_MAX 400 /* bytes of one */
+
 /* Addresses in settings, and what the other texts of the table must look like. */
 
 static bool is_ipv4(const char *text, uint32_t *host_order)
@@ -107,6 +109,22 @@ const char *check_host_or_empty(const char *text)
 const char *check_ip(const char *text)
 {
     return is_ipv4(text, NULL) || is_ipv6(text) ? NULL : "must be an IPv4 or IPv6 address";
+}
+
+const char *check_ice_server(const char *text)
+{
+    static const char reason[] = "must be stun:HOST:PORT, or turn:HOST:PORT USER PASSWORD";
+    struct slice user, password, more, url = slice_cut(slice_text(text), ' ', &user, NULL);
+    bool stun = slice_starts(url, "stun:") || slice_starts(url, "stuns:");
+    bool turn = slice_starts(url, "turn:") || slice_starts(url, "turns:");
+    user = slice_cut(user, ' ', &password, NULL);
+    password = slice_cut(password, ' ', &more, NULL);
+    for (const char *p = text; *p != '\0'; p++) /* it becomes part of a header */
+        if (*p < ' ' || *p > '~' || strchr("\"\\<>", *p) != NULL)
+            return reason;
+    bool ok = more.len == 0 && strlen(text) <= ICE_SERVER_MAX &&
+              ((stun && user.len == 0) || (turn && user.len > 0 && password.len > 0));
+    return ok ? NULL : reason;
 }
 
 const char *check_prefix(const char *text)

@@ -21,7 +21,6 @@ enum option_type {
 
 enum option_flag {
     OPTION_RELOAD = 1, /* SIGHUP takes a new value */
-    OPTION_UNUSED = 2, /* checked, but the part that would use it is not built */
 };
 
 struct option {
@@ -104,6 +103,7 @@ const char *check_listen_or_empty(const char *text);
 const char *check_peer(const char *text);
 const char *check_host_or_empty(const char *text);
 const char *check_ip(const char *text);
+const char *check_ice_server(const char *text);
 const char *check_prefix(const char *text);
 const char *check_group(const char *text);
 const char *check_word(const char *text);

@@ -13,6 +13,8 @@
 #define SECOND_MS INT64_C(1000)
 #define HOUR_MS   (3600 * SECOND_MS)
 
+#define PLAYOUT_MS_MAX 40950 /* 12 bits of 10 ms */
+
 #define OPT_TEXT(name, member, standard, min, max, check, flags, help)                             \
     {                                                                                              \
         name, OPTION_TEXT, offsetof(struct config, member), standard, min, max, NULL, check,       \
@@ -43,6 +45,7 @@ static const char *const takeovers[] = {"same", "reject", "replace", NULL};
 static const char *const plays[] = {"open", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const formats[] = {"text", "json", NULL};
+static const char *const bframes[] = {"transcode", "drop", "refuse", NULL};
 static const char *const automatic[] = {"auto", NULL};
 
 const struct option config_options[] = {
@@ -84,12 +87,32 @@ const struct option config_options[] = {
              "PEM file with the certificate and its chain; Redis is shown it too, when it asks"),
     OPT_TEXT("tls.key", tls.key, "", 0, 4095, NULL, OPTION_RELOAD, "PEM file with the private key"),
 
-    OPT_TEXT("webrtc.listen", webrtc.listen, ":8000", 1, 300, check_listen, OPTION_UNUSED,
-             "UDP; worker n uses port + n; port 0: free ports"),
-    OPT_TEXT("webrtc.tcp_listen", webrtc.tcp_listen, "", 0, 300, check_listen_or_empty,
-             OPTION_UNUSED, "ICE-TCP (passive); empty: none"),
-    OPT_LIST("webrtc.public_addresses", webrtc.public_addresses, 16, check_ip, OPTION_UNUSED,
+    OPT_TEXT("webrtc.listen", webrtc.listen, ":8000", 0, 300, check_listen_or_empty, 0,
+             "UDP; worker n uses port + n; port 0: free ports; empty: no WebRTC"),
+    OPT_TEXT("webrtc.tcp_listen", webrtc.tcp_listen, "", 0, 300, check_listen_or_empty, 0,
+             "ICE-TCP (passive), worker n at port + n as well; empty: none"),
+    OPT_LIST("webrtc.public_addresses", webrtc.public_addresses, 8, check_ip, 0,
              "candidates to offer when the node sits behind 1:1 NAT"),
+    OPT_NUMBER(OPTION_INT, "webrtc.publish_bps_max", webrtc.publish_bps_max, "20000000", 0,
+               1000000000, 0,
+               "the most that WHIP publishers are asked to send (REMB); 0: as much as they like"),
+    OPT_NUMBER(OPTION_MS, "webrtc.key_interval_ms", webrtc.key_interval_ms, "2000", 0,
+               60 * SECOND_MS, 0,
+               "WHIP publishers are asked for a key frame this long after the last; 0: only when a "
+               "viewer needs one, which makes HLS segments long and joins by RTMP slow"),
+    OPT_LIST("webrtc.ice_servers", webrtc.ice_servers, 4, check_ice_server, 0,
+             "told to WHIP and WHEP clients: stun:HOST:PORT, or turn:HOST:PORT USER PASSWORD"),
+    OPT_NUMBER(OPTION_MS, "webrtc.playout_min_ms", webrtc.playout_min_ms, "100", 0, PLAYOUT_MS_MAX,
+               0,
+               "the least that WHEP players hold pictures back which have sound, if they know the "
+               "header extension playout-delay: browsers hold sound about so long, and pictures "
+               "would be ahead of it"),
+    OPT_NUMBER(OPTION_MS, "webrtc.playout_max_ms", webrtc.playout_max_ms, "40950", 0,
+               PLAYOUT_MS_MAX, 0, "the most; 0: they are told neither, and adapt"),
+
+    OPT_ENUM("transcode.bframes", transcode.bframes, "transcode", bframes, 0,
+             "H.264 with B-frames, which WHEP players do not play: transcode makes it anew "
+             "without them, once per stream; drop leaves them out; refuse answers 422"),
 
     OPT_NUMBER(OPTION_MS, "hls.segment_ms", hls.segment_ms, "2000", 1000, 60 * SECOND_MS, 0,
                "a segment ends at the first key frame from here on, at twice this without one; "
@@ -127,10 +150,42 @@ const struct option config_options[] = {
     OPT_NUMBER(OPTION_INT, "viewer.max", viewer.max, "0", 0, 10000000, 0,
                "most viewers of this node; 0: no limit"),
 
+    OPT_NUMBER(OPTION_INT, "limits.connections", limits.connections, "0", 0, 10000000,
+               OPTION_RELOAD,
+               "connections of this node, its own to other nodes counted; those of nodes and of "
+               "admins are not refused; 0: what descriptors allow"),
     OPT_NUMBER(OPTION_INT, "limits.half_open_per_address", limits.half_open_per_address, "64", 0,
                1000000, 0, "connections of one address that have not shown themselves; 0: off"),
     OPT_NUMBER(OPTION_INT, "limits.connections_per_address", limits.connections_per_address, "0", 0,
                1000000, 0, "connections of one address; 0: off"),
+    OPT_NUMBER(OPTION_INT, "limits.descriptors_reserve", limits.descriptors_reserve, "64", 0,
+               1000000, 0,
+               "descriptors kept for node links, Redis and logs; connections may have 95 % of the "
+               "others"),
+    OPT_NUMBER(OPTION_MS, "limits.handshake_ms", limits.handshake_ms, "5000", 100, 60 * SECOND_MS,
+               OPTION_RELOAD,
+               "for the PROXY header, the TLS handshake and the RTMP handshake, each"),
+    OPT_NUMBER(OPTION_MS, "limits.request_ms", limits.request_ms, "10000", 100, 60 * SECOND_MS, 0,
+               "for a whole HTTP request, and from the RTMP handshake to publish or play"),
+    OPT_NUMBER(OPTION_BYTES, "limits.unaccepted_bytes", limits.unaccepted_bytes, "262144", 16 * KIB,
+               64 * MIB, OPTION_RELOAD,
+               "what an RTMP client may send before its publish or play is accepted"),
+    OPT_NUMBER(OPTION_INT, "limits.streams", limits.streams, "10000", 0, 10000000, OPTION_RELOAD,
+               "streams published to this node or pulled by it; 0: off"),
+    OPT_NUMBER(OPTION_INT, "limits.publishers_per_app", limits.publishers_per_app, "0", 0, 10000000,
+               OPTION_RELOAD, "streams published to this node in one APP; 0: off"),
+    OPT_NUMBER(OPTION_INT, "limits.derived_sounds", limits.derived_sounds, "0", 0, 1000000,
+               OPTION_RELOAD,
+               "streams whose sound is made anew at once (Opus for WHEP, AAC for plain players); "
+               "others have none meanwhile; 0: 64 for each two cores"),
+    OPT_NUMBER(OPTION_INT, "limits.derived_videos", limits.derived_videos, "0", 0, 1000000,
+               OPTION_RELOAD,
+               "streams whose video is made anew at once (transcode.bframes); others go on "
+               "without their B-frames; 0: 4 for each two cores"),
+    OPT_NUMBER(OPTION_BYTES, "limits.memory_bytes", limits.memory_bytes, "0", 0, 64 * TIB,
+               OPTION_RELOAD,
+               "of the process; from 85 % on new viewers are refused and logs shrink, from 95 % on "
+               "new streams are refused and slow viewers let go; 0: 90 % of the machine's memory"),
     OPT_NUMBER(OPTION_INT, "limits.loop_lag_ms", limits.loop_lag_ms, "50", 0, 10000, OPTION_RELOAD,
                "no new viewers on a worker whose handlers come later than this; 0: off"),
     OPT_LIST("limits.trusted", limits.trusted, 1024, check_prefix, OPTION_RELOAD,
@@ -187,6 +242,16 @@ const struct option config_options[] = {
              "loopback"),
     OPT_TEXT("admin.token", admin.token, "", 0, 256, check_visible, 0,
              "Bearer token of the admin port"),
+
+    OPT_TEXT("process.user", process.user, "", 0, 32, check_word_or_empty, 0,
+             "a node that root starts goes on as this user once its ports are open; empty: sluice, "
+             "or nobody where there is no such user; root: it stays root"),
+    OPT_BOOL("process.seccomp", process.seccomp, "true", 0,
+             "the kernel refuses system calls that a media server has no use for, and ends the "
+             "process at execve, ptrace and their like"),
+    OPT_NUMBER(OPTION_MS, "process.watchdog_ms", process.watchdog_ms, "2000", 0, HOUR_MS, 0,
+               "a worker whose handler does not come back for this long ends the process with a "
+               "backtrace; 0: never"),
 
     OPT_ENUM("log.level", log.level, "info", levels, OPTION_RELOAD, "what is written"),
     OPT_ENUM("log.format", log.format, "text", formats, 0, "lines or JSON objects"),

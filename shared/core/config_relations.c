@@ -75,6 +75,15 @@ static int check_cluster(const struct config_loader *l)
     return 0;
 }
 
+static int check_playout(const struct config_loader *l)
+{
+    const struct config *c = l->config;
+    if (c->webrtc.playout_max_ms > 0 && c->webrtc.playout_min_ms > c->webrtc.playout_max_ms)
+        return config_fail(l, place_of(l, "webrtc.playout_min_ms", "webrtc.playout_max_ms"),
+                           "webrtc.playout_min_ms", "must not be above webrtc.playout_max_ms");
+    return 0;
+}
+
 static int check_tls(const struct config_loader *l)
 {
     const struct config *c = l->config;
@@ -121,10 +130,14 @@ int config_relations(struct config_loader *l)
     if (err == 0)
         err = check_tls(l);
     if (err == 0)
+        err = check_playout(l);
+    if (err == 0)
         err = check_admin(l);
     if (err == 0)
         err = fill_node_id(l);
     if (err == 0 && l->config->stream.memory_bytes == 0)
-        l->config->stream.memory_bytes = process_memory_default();
+        l->config->stream.memory_bytes = process_memory_limit() / 2;
+    if (err == 0 && l->config->limits.memory_bytes == 0)
+        l->config->limits.memory_bytes = process_memory_limit() / 10 * 9;
     return err;
 }

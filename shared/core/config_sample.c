@@ -69,8 +69,7 @@ static int print_help(struct buf *out, const struct option *o, int depth)
     if (err == 0)
         err = print_range(out, o);
     return err != 0 ? err
-                    : buf_printf(out, "%s%s\n", (o->flags & OPTION_RELOAD) != 0 ? " [SIGHUP]" : "",
-                                 (o->flags & OPTION_UNUSED) != 0 ? " [unused]" : "");
+                    : buf_printf(out, "%s\n", (o->flags & OPTION_RELOAD) != 0 ? " [SIGHUP]" : "");
 }
 
 static int print_option(struct buf *out, const struct option *o, int depth)

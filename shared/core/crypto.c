@@ -51,6 +51,11 @@ uint64_t crypto_random_u64(void)
     return v;
 }
 
+void crypto_cleanse(void *p, size_t len)
+{
+    OPENSSL_cleanse(p, len);
+}
+
 bool crypto_equal(struct slice a, struct slice b)
 {
     return a.len == b.len && CRYPTO_memcmp(bytes_of(a), bytes_of(b), a.len) == 0;

@@ -19,6 +19,9 @@ void crypto_sha256(struct slice data, uint8_t out[SHA256_SIZE]);
 void crypto_random(void *dst, size_t len);
 uint64_t crypto_random_u64(void);
 
+/* Overwrites a secret that is not needed any more, which a compiler may not leave out. */
+void crypto_cleanse(void *p, size_t len);
+
 /* Compares without telling by its duration where the difference is; lengths are not secret. */
 bool crypto_equal(struct slice a, struct slice b);
 

@@ -66,6 +66,8 @@ void metrics_add(struct metrics *sum, const struct metrics *from)
     }
     for (size_t i = 0; i < CLOSE_REASON_COUNT; i++)
         sum->closed[i] += METRIC_GET(from->closed[i]);
+    for (size_t i = 0; i < LIMIT_COUNT; i++)
+        sum->limited[i] += METRIC_GET(from->limited[i]);
 }
 
 static int print_head(struct buf *out, const char *name, const char *help, const char *type)
@@ -89,6 +91,16 @@ static int print_closed(const struct metrics *sum, struct buf *out)
     for (int i = 0; i < CLOSE_REASON_COUNT && err == 0; i++)
         err = buf_printf(out, "sluice_closed_total{reason=\"%s\"} %" PRIu64 "\n",
                          close_reason_name((enum close_reason)i), sum->closed[i]);
+    return err;
+}
+
+static int print_limited(const struct metrics *sum, struct buf *out)
+{
+    int err = print_head(out, "sluice_limit_reached_total",
+                         "What was refused or ended by a limit, by setting", "counter");
+    for (int i = 0; i < LIMIT_COUNT && err == 0; i++)
+        err = buf_printf(out, "sluice_limit_reached_total{setting=\"%s\"} %" PRIu64 "\n",
+                         limit_setting((enum limit)i), sum->limited[i]);
     return err;
 }
 
@@ -119,5 +131,7 @@ int metrics_print(const struct metrics *sum, const struct metric_extra *extra, s
         err = print_row(out, "sluice_", extra[i].name, extra[i].help, false, extra[i].value);
     if (err == 0)
         err = print_closed(sum, out);
+    if (err == 0)
+        err = print_limited(sum, out);
     return err != 0 ? err : print_process(out);
 }

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "core/close_reason.h"
+#include "core/limit.h"
 
 #include <stdint.h>
 
@@ -58,6 +59,47 @@
     X(http_bad_requests_total, "HTTP requests refused as malformed")                               \
     X(http2_connections_total, "Connections that spoke HTTP/2")                                    \
     X(http2_refused_total, "HTTP/2 connections ended because of what the peer sent")               \
+    X(rtc_offers_total, "Offers posted to WHIP and WHEP endpoints")                                \
+    X(rtc_offers_refused_total, "Offers that were refused")                                        \
+    X(rtc_carries_total, "Requests to WebRTC sessions carried to another node")                    \
+    X(rtc_peers_total, "WebRTC peers opened")                                                      \
+    X(rtc_joins_total, "WebRTC peers that connected")                                              \
+    X(rtc_join_ms_total, "Milliseconds from offer to connected, of all joins")                     \
+    X(rtc_refused_total, "WebRTC peers refused: too many are not connected yet")                   \
+    X(rtc_ice_timeouts_total, "WebRTC peers closed: no valid check came in time")                  \
+    X(rtc_consent_lost_total, "WebRTC peers closed: nothing valid came any more")                  \
+    X(rtc_dtls_timeouts_total, "WebRTC peers closed: the handshake took too long")                 \
+    X(rtc_dtls_failed_total, "WebRTC peers closed: the handshake failed")                          \
+    X(rtc_fingerprint_failed_total, "WebRTC peers closed: another certificate than announced")     \
+    X(rtc_moves_total, "WebRTC peers that went on from another address")                           \
+    X(rtc_checks_total, "Connectivity checks answered")                                            \
+    X(rtc_checks_dropped_total, "Connectivity checks that were not valid")                         \
+    X(rtc_strays_total, "Datagrams from unknown addresses, or of no known kind")                   \
+    X(rtc_handshakes_dropped_total, "Handshake datagrams dropped because too many waited")         \
+    X(rtc_auth_failed_total, "SRTP and SRTCP packets that were forged, damaged or replayed")       \
+    X(rtc_datagrams_in_total, "Datagrams that WebRTC ports received")                              \
+    X(rtc_datagrams_out_total, "Datagrams that WebRTC ports sent")                                 \
+    X(rtc_messages_out_total, "Messages that these were sent in: UDP GSO segments them")           \
+    X(rtc_send_errors_total, "Messages and datagrams that the system refused to send")             \
+    X(rtc_media_in_total, "RTP packets of WebRTC publishers")                                      \
+    X(rtc_missing_total, "RTP packets of publishers that were found missing")                      \
+    X(rtc_repaired_total, "Of those, packets that came later: sent again, or overtaken")           \
+    X(rtc_nacks_out_total, "RTP packets that publishers were asked for again")                     \
+    X(rtc_given_up_total, "Times that missing packets of publishers were given up")                \
+    X(rtc_plis_out_total, "Key frames that WebRTC publishers were asked for")                      \
+    X(rtc_unsegmented_total, "Of the messages out, those that went datagram by datagram")          \
+    X(rtc_send_blocked_total, "Times that a WebRTC socket took no more at once")                   \
+    X(rtc_send_dropped_total, "Datagrams lost because the way out was full")                       \
+    X(rtc_pack_failed_total, "Frames that could not be made into RTP packets")                     \
+    X(rtc_b_frames_dropped_total, "Frames of B slices that WebRTC viewers were not sent")          \
+    X(rtc_nacked_total, "Packets that WebRTC viewers asked for again")                             \
+    X(rtc_resent_total, "Packets sent again to WebRTC viewers")                                    \
+    X(rtc_resend_refused_total, "Packets not sent again: beyond a quarter of the viewer's rate")   \
+    X(rtc_key_requests_total, "Key frames asked for by WebRTC viewers (PLI, FIR)")                 \
+    X(rtc_video_skips_total, "Times that a WebRTC viewer got no video up to the next key frame")   \
+    X(rtc_audio_only_total, "Times that a WebRTC viewer got sound alone because it lost too much") \
+    X(rtc_reports_total, "Receiver reports of WebRTC viewers")                                     \
+    X(rtc_reported_loss_total, "Loss in receiver reports of WebRTC viewers, 1/256 each")           \
     X(loop_slow_total, "Handlers that ran longer than the limit")                                  \
     X(loop_gaps_total, "Times that a worker stood still for more than two seconds")                \
     X(viewers_shed_total, "Viewers refused because a worker's loop was late")                      \
@@ -68,10 +110,13 @@
     X(viewers_rtmp, "RTMP players")                                                                \
     X(viewers_flv, "HTTP-FLV players")                                                             \
     X(viewers_hls, "HLS players, by what they ask for")                                            \
+    X(viewers_whep, "WebRTC players")                                                              \
     X(hls_held, "HLS requests that wait for what they ask for")                                    \
     X(hls_units, "HLS segments and parts in memory, kept or being sent")                           \
     X(publishers, "Publishers")                                                                    \
     X(carried_publishers, "Publishers of this node that are carried on to an origin")              \
+    X(rtc_peers, "WebRTC peers")                                                                   \
+    X(rtc_half_open, "WebRTC peers that are not connected yet")                                    \
     X(pulls, "Streams pulled from other nodes")                                                    \
     X(relays, "Relay connections being served")                                                    \
     X(feeds, "Streams known on a worker, replicas counted")                                        \
@@ -91,6 +136,7 @@ struct metrics {
     METRIC_GAUGES(X)
 #undef X
     uint64_t closed[CLOSE_REASON_COUNT]; /* sessions by reason: sluice_closed_total{reason="…"} */
+    uint64_t limited[LIMIT_COUNT];       /* sluice_limit_reached_total{setting="…"} */
 };
 
 /* The only ways a counter or gauge is written (owner thread) and read (any thread). */

@@ -2,10 +2,12 @@
 
 #include "base/err.h"
 #include "core/clock.h"
+#include "core/crash.h"
 
 #include <dirent.h>
 #include <event2/event.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,18 +18,43 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PROCESS_MMAP_BYTES (60 * 1024) /* an allocation from here on is a mapping of its own */
+
 #define LIBEVENT_VERSION_MIN 0x02010c00U /* 2.1.12 */
 #define OPENSSL_VERSION_MIN  0x30000000UL
 
 void process_setup(void)
 {
-    struct rlimit files;
+    struct rlimit files, cores;
     signal(SIGPIPE, SIG_IGN);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
+    if (getrlimit(RLIMIT_CORE, &cores) == 0 && cores.rlim_cur < cores.rlim_max) {
+        cores.rlim_cur = cores.rlim_max;
+        setrlimit(RLIMIT_CORE, &cores);
+    }
+    /* What is as large goes back to the system when it is freed.  To say it keeps the C library
+     * from moving the bound upwards by itself. */
+    mallopt(M_MMAP_THRESHOLD, PROCESS_MMAP_BYTES);
+    crash_setup();
     pthread_setname_np(pthread_self(), "sluice");
+}
+
+int process_start_thread(pthread_t *thread, const char *name, void *(*run)(void *arg), void *arg)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    for (size_t i = 0; i < crash_signal_count; i++)
+        sigdelset(&all, crash_signals[i]);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(thread, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed != 0)
+        return ERR_IO;
+    pthread_setname_np(*thread, name);
+    return 0;
 }
 
 int process_check_libraries(const char **what)

@@ -52,7 +52,7 @@ static int64_t line_limit(char *line, int64_t most)
     return most;
 }
 
-int64_t process_memory_default(void)
+int64_t process_memory_limit(void)
 {
     char line[GROUP_PATH_MAX];
     int64_t most = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
@@ -61,5 +61,5 @@ int64_t process_memory_default(void)
         most = line_limit(line, most);
     if (f != NULL)
         fclose(f);
-    return most / 2;
+    return most;
 }

@@ -8,6 +8,7 @@
 static void add_event(struct timer *t, int64_t us)
 {
     struct timeval tv = {us / 1000000, us % 1000000};
+    t->set = true;
     must(event_add(&t->event, &tv) == 0);
 }
 
@@ -23,7 +24,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         add_event(t, t->due_us - now_us);
         return;
     }
-    worker_enter(w, now_us);
+    worker_enter(w, name, now_us);
+    t->set = false;
     t->on_time(t->arg);
     worker_watch(w, name, now_us);
 }
@@ -54,12 +56,15 @@ void timer_set_ms(struct timer *t, int64_t ms)
 void timer_stop(struct timer *t)
 {
     must(worker_is_current(t->worker));
+    if (!t->set)
+        return;
+    t->set = false;
     event_del(&t->event);
 }
 
 bool timer_is_set(const struct timer *t)
 {
-    return evtimer_pending(&t->event, NULL) != 0;
+    return t->set;
 }
 
 void timer_fini(struct timer *t)

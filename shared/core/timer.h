@@ -8,9 +8,10 @@
  * again or free what it is embedded in.  It never fires early.
  */
 struct timer {
-    struct event event;
+    bool set;
     struct worker *worker; /* NULL: never initialised, or finished */
-    int64_t due_us;        /* clock_us() before which it does not fire */
+    struct event event;
+    int64_t due_us; /* clock_us() before which it does not fire */
     void (*on_time)(void *arg);
     void *arg;
     const char *what; /* a literal, for loop.slow */

@@ -63,7 +63,7 @@ static bool run_mailbox(struct worker *w)
     while (m != NULL) {
         struct message *next = m->next; /* run() may free m or post it again */
         int64_t start_us = clock_us();
-        worker_enter(w, start_us);
+        worker_enter(w, "message", start_us);
         m->run(m);
         worker_watch(w, "message", start_us);
         m = next;
@@ -117,13 +117,13 @@ static bool run_deferred(struct worker *w)
     struct task *t;
     list_splice(&now, &w->deferred);
     bool any = !list_empty(&now);
+    int64_t start_us = any ? clock_us() : 0;
     w->deferred_running = true;
     while ((t = LIST_FIRST(&now, struct task, node)) != NULL) {
         list_remove(&t->node);
-        int64_t start_us = clock_us();
-        worker_enter(w, start_us);
+        worker_enter(w, "task", start_us);
         t->run(t->arg);
-        worker_watch(w, "task", start_us);
+        start_us = worker_watch(w, "task", start_us); /* of the next one */
     }
     w->deferred_running = false;
     return any;
@@ -140,13 +140,16 @@ static void on_deferred(evutil_socket_t fd, short what, void *arg)
 
 /* ---- watching itself ---- */
 
-void worker_watch(struct worker *w, const char *what, int64_t start_us)
+int64_t worker_watch(struct worker *w, const char *what, int64_t start_us)
 {
-    int64_t took_us = clock_us() - start_us;
+    int64_t now_us = clock_us(), took_us = now_us - start_us;
+    if (--w->depth == 0)
+        __atomic_store_n(&w->handler, NULL, __ATOMIC_RELAXED);
     if (took_us <= HANDLER_SLOW_US)
-        return;
+        return now_us;
     METRIC_INC(w->metrics.loop_slow_total);
     log_warn(&w->log, "loop.slow what=%s us=%" PRId64, what, took_us);
+    return now_us;
 }
 
 static void schedule_load(struct worker *w)
@@ -199,11 +202,12 @@ static void on_lag(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *w = OBJ_CAST(struct worker, arg, WORKER_MAGIC);
     int64_t now_us = clock_us(), late_us = now_us - w->lag_due_us;
-    worker_enter(w, now_us);
+    worker_enter(w, "worker.lag", now_us);
     w->lag_samples_us[w->lag_next++ % WORKER_LAG_SAMPLES] = late_us > 0 ? late_us : 0;
     w->lag_us = lag_percentile_us(w);
     METRIC_SET(w->metrics.loop_lag_us, w->lag_us);
     schedule_lag(w);
+    worker_watch(w, "worker.lag", now_us);
 }
 
 /* ---- life ---- */
@@ -263,11 +267,12 @@ void worker_fini(struct worker *w)
 
 void worker_loop(struct worker *w)
 {
-    w->seen_us = clock_us();
+    __atomic_store_n(&w->tid, gettid(), __ATOMIC_RELAXED);
+    __atomic_store_n(&w->seen_us, clock_us(), __ATOMIC_RELAXED);
     schedule_load(w);
     schedule_lag(w);
     event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
-    w->seen_us = 0;
+    __atomic_store_n(&w->seen_us, 0, __ATOMIC_RELAXED);
 }
 
 void worker_end(struct worker *w)

@@ -2,6 +2,7 @@
 #define SLUICE_CORE_WORKER_H
 
 #include "base/list.h"
+#include "core/clock.h"
 #include "core/logline.h"
 #include "core/metrics.h"
 
@@ -55,10 +56,15 @@ struct worker {
     struct event lag_event;
     int64_t lag_due_us, lag_samples_us[WORKER_LAG_SAMPLES];
     unsigned lag_next;
-    int64_t seen_us; /* clock_us when the last handler began; 0: the loop does not run */
+    /* What the watchdog reads; written by the worker, atomically. */
+    int64_t seen_us;     /* clock_us when the last handler began; 0: the loop does not run */
+    const char *handler; /* the one that runs, or ran inside of it; NULL: none */
+    pid_t tid;           /* the kernel's number of the thread */
+    int depth;           /* handlers inside each other; the worker's own */
     struct worker_gap_watch *gap_watches; /* the first */
     bool started;
     struct log_limit peer_limit; /* of lines about peers that have no limiter of their own */
+    struct log_limit limit_lines[LIMIT_COUNT]; /* limit_reached() */
 };
 
 #define WORKERS_MAX 256 /* threads */
@@ -67,6 +73,7 @@ struct workers {
     struct worker *workers;
     int count;
     const struct config *config;
+    int memory_level;         /* atomic: memory_guard.h */
     struct worker_gate *gate; /* where threads wait for each other at the start; NULL otherwise */
 };
 
@@ -111,10 +118,10 @@ static inline bool task_is_queued(const struct task *t)
     return !list_empty(&t->node);
 }
 
-/* After a handler that began at start_us (clock_us): logs `loop.slow` with what, and counts it,
- * when it took longer than HANDLER_SLOW_US.  On w's thread. */
+/* After a handler that worker_enter() began at start_us (clock_us): logs `loop.slow` with what, and
+ * counts it, when it took longer than HANDLER_SLOW_US; returns clock_us.  On w's thread. */
 #define HANDLER_SLOW_US 20000
-void worker_watch(struct worker *w, const char *what, int64_t start_us);
+int64_t worker_watch(struct worker *w, const char *what, int64_t start_us);
 
 /*
  * A worker that stood still (SIGSTOP, a suspended machine) does not know what has become of the
@@ -131,15 +138,25 @@ void worker_watch_gaps(struct worker *w, struct worker_gap_watch *g, void (*on_g
                        void *arg);
 void worker_unwatch_gaps(struct worker *w, struct worker_gap_watch *g);
 
+/* clock_us() when the present handler began; a handler that serves thousands reads the clock once.
+ * On w's thread; where no loop runs it is the clock. */
+static inline int64_t worker_now_us(const struct worker *w)
+{
+    return w->seen_us != 0 ? w->seen_us : clock_us();
+}
+
 void worker_after_gap(struct worker *w, int64_t gap_us);
-/* Every handler that a loop calls begins with this; now_us by clock_us. */
-static inline void worker_enter(struct worker *w, int64_t now_us)
+/* Every handler that a loop calls begins with this and ends with worker_watch(); what is a literal,
+ * now_us by clock_us. */
+static inline void worker_enter(struct worker *w, const char *what, int64_t now_us)
 {
     int64_t gap_us = now_us - w->seen_us;
+    __atomic_store_n(&w->handler, what, __ATOMIC_RELAXED);
+    w->depth++;
     if (gap_us > WORKER_GAP_US && w->seen_us != 0)
         worker_after_gap(w, gap_us);
     else if (w->seen_us != 0)
-        w->seen_us = now_us;
+        __atomic_store_n(&w->seen_us, now_us, __ATOMIC_RELAXED);
 }
 
 #endif

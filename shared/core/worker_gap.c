@@ -23,7 +23,7 @@ void worker_unwatch_gaps(struct worker *w, struct worker_gap_watch *g)
 
 void worker_after_gap(struct worker *w, int64_t gap_us)
 {
-    w->seen_us += gap_us;
+    __atomic_store_n(&w->seen_us, w->seen_us + gap_us, __ATOMIC_RELAXED);
     METRIC_INC(w->metrics.loop_gaps_total);
     log_warn(&w->log, "loop.gap ms=%" PRId64, gap_us / 1000);
     for (struct worker_gap_watch *g = w->gap_watches; g != NULL; g = g->next)

@@ -1,6 +1,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "core/crash.h"
+#include "core/watchdog.h"
 #include "core/worker_internal.h"
 
 #include <sched.h>
@@ -132,7 +134,10 @@ int workers_start(struct workers *g)
     for (int i = 0; i < g->count; i++)
         g->workers[i].started = true;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* threads inherit it: signals are main's */
+    for (size_t i = 0; i < crash_signal_count; i++)
+        sigdelset(&all, crash_signals[i]);
+    sigdelset(&all, WATCHDOG_SIGNAL);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* threads inherit it: the rest is main's */
     while (made < g->count && create_thread(&g->workers[made]) == 0)
         made++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -22,6 +22,19 @@ static void keys_find_their_values(void **state)
     map_free(&m);
 }
 
+static void keys_may_be_any_bytes(void **state)
+{
+    struct map *m = map_new();
+    int one = 1, two = 2;
+    assert_null(map_put_n(m, "a\0b", 3, &one));
+    assert_null(map_put_n(m, "a\0c", 3, &two));
+    assert_null(map_get(m, "a"));
+    assert_ptr_equal(map_get_n(m, "a\0b", 3), &one);
+    assert_ptr_equal(map_take_n(m, "a\0c", 3), &two);
+    assert_int_equal(map_count(m), 1);
+    map_free(&m);
+}
+
 struct walk {
     struct map *m;
     int seen;
@@ -55,6 +68,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_find_their_values),
+        cmocka_unit_test(keys_may_be_any_bytes),
         cmocka_unit_test(an_entry_may_go_while_all_are_walked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,9 +59,32 @@ static void parts_have_a_length(void **state)
     char out[NAME_STREAM_MAX + 1];
     struct slice ok = slice_of(longest, NAME_PART_MAX), over = slice_of(longest, NAME_PART_MAX + 1);
     assert_int_equal(name_stream(ok, ok, out), 0);
-    assert_int_equal(strlen(out), NAME_STREAM_MAX);
+    assert_int_equal(strlen(out), NAME_STREAM_MAX - NAME_DERIVED_MAX);
     assert_int_equal(name_stream(over, ok, out), ERR_NAME);
     assert_int_equal(name_stream(ok, over, out), ERR_NAME);
+}
+
+static void derived_names(void **state)
+{
+    char out[NAME_STREAM_MAX + 1], base[NAME_STREAM_MAX + 1];
+    const char *d;
+    for (size_t i = 0; (d = name_derivation_at(i)) != NULL; i++) {
+        name_derive("live/cam1", d, out);
+        assert_string_equal(name_derivation(out), d);
+        name_base(out, base);
+        assert_string_equal(base, "live/cam1");
+        struct slice stream, app = slice_cut(slice_text(out), '/', &stream, NULL);
+        assert_int_equal(name_stream_or_derived(app, stream, base), 0);
+        assert_string_equal(base, out);
+        assert_int_equal(name_stream(app, stream, base), ERR_NAME);
+        assert_true(strlen(d) < NAME_DERIVED_MAX);
+    }
+    struct slice app = slice_text("live");
+    assert_int_equal(name_stream_or_derived(app, slice_text("cam1"), out), 0);
+    assert_null(name_derivation(out));
+    static const char *const bad[] = {"cam1;", "cam1;mp3", ";opus", "cam1;opus;aac", "a/b;opus"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        assert_int_equal(name_stream_or_derived(app, slice_text(bad[i]), out), ERR_NAME);
 }
 
 static void nodes_have_names(void **state)
@@ -82,6 +105,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_accepted_or_refused),
         cmocka_unit_test(parts_have_a_length),
+        cmocka_unit_test(derived_names),
         cmocka_unit_test(nodes_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

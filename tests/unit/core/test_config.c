@@ -160,6 +160,8 @@ static void test_relations(void **state)
          "f:1:32: cluster.redis.master: is required with cluster.redis.sentinels"},
         {"cluster: { redis: { master: m } }",
          "f:1:29: cluster.redis.sentinels: is required with cluster.redis.master"},
+        {"webrtc: { playout_min_ms: 200, playout_max_ms: 150 }",
+         "f:1:27: webrtc.playout_min_ms: must not be above webrtc.playout_max_ms"},
         {"admin: { listen: ':8090' }",
          "f:1:18: admin.token: is required when admin.listen is not a loopback address"},
         {"stream: { window_ms: 27999 }",
@@ -177,6 +179,7 @@ static void test_relations(void **state)
         "cluster: { backend: static, secret: 0123456789abcdef }",
         "cluster: { backend: multicast, secret: 0123456789abcdef }",
         "cluster: { heartbeat_ms: 4000, lease_ms: 12000 }",
+        "webrtc: { playout_max_ms: 0 }",
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         assert_refused(cases[i].text, cases[i].want);
@@ -329,15 +332,12 @@ static void test_file_that_cannot_be_read(void **state)
 static void test_unused_settings_are_told(void **state)
 {
     struct capture out;
-    struct config *c = parsed("webrtc: { tcp_listen: ':1' }\nrtmp: { merge_ms: 0 }\n"
-                              "cluster: { static: { peers: ['a:1'] } }\n");
+    struct config *c = parsed("rtmp: { merge_ms: 0 }\ncluster: { static: { peers: ['a:1'] } }\n");
     capture_begin(&out);
     config_log_unused(c, &test_log);
     const char *text = capture_end(&out);
-    assert_non_null(strstr(text, " warn test config.unused setting=webrtc.tcp_listen\n"));
-    assert_non_null(strstr(text, "setting=cluster.static.peers\n"));
+    assert_non_null(strstr(text, " warn test config.unused setting=cluster.static.peers\n"));
     assert_null(strstr(text, "setting=rtmp.merge_ms"));
-    assert_null(strstr(text, "setting=webrtc.listen"));
     config_free(&c);
 
     c = parsed("");
@@ -356,6 +356,7 @@ static void test_settings_without_effect_are_told(void **state)
         {"cluster: { backend: redis, secret: 0123456789abcdef, tiers: true }", "node.zone"},
         {"cluster: { tiers: true }", "cluster.backend"},
         {"cluster: { tls: true }", "cluster.backend"},
+        {"webrtc: { listen: '', tcp_listen: ':8000' }", "webrtc.listen"},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         struct capture out;

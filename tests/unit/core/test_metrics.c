@@ -99,7 +99,7 @@ static void test_process_values(void **state)
     assert_true(process_rss_bytes() > 100000);
     assert_true(process_open_fds() >= 3);
     assert_true(process_start_unix_s() > 1600000000);
-    assert_true(process_memory_default() > 1 << 20);
+    assert_true(process_memory_limit() > 1 << 20);
     assert_int_equal(process_check_libraries(&what), 0);
     assert_null(what);
     process_setup();

@@ -120,6 +120,11 @@ const char *flv_codec_name(uint32_t codec)
     return "unknown";
 }
 
+bool flv_codec_needs_webrtc(uint32_t codec)
+{
+    return codec == FLV_CODEC_VP8;
+}
+
 bool flv_codec_has_cts(uint32_t codec)
 {
     for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++) {

@@ -75,6 +75,10 @@ ssize_t flv_tag_read(const uint8_t *src, size_t len, size_t body_max, struct flv
 /* The name for JSON and log lines ("h264", "aac"), "unknown" when there is none, never NULL. */
 const char *flv_codec_name(uint32_t codec);
 
+/* Only WebRTC players play it: no browser takes it as HLS, and of RTMP players only those that know
+ * its FourCC. */
+bool flv_codec_needs_webrtc(uint32_t codec);
+
 /* Coded frames of this codec begin with a composition time (SI24) in the enhanced form. */
 bool flv_codec_has_cts(uint32_t codec);
 

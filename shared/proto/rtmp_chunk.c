@@ -261,7 +261,8 @@ static int take_payload(struct rtmp_chunk_reader *cr, const uint8_t *src, uint32
     if (cs->have < cs->length)
         return 0;
     cs->partial = false;
-    cr->done = cs;
+    if (cs->room > RTMP_CHUNK_BODY_KEPT)
+        cr->done = cs;
     *complete = true;
     *msg = (struct rtmp_message){cs->type, cs->csid, cs->sid, cs->timestamp_ms, body};
     return obey(cr, msg);

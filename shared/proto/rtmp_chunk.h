@@ -45,9 +45,9 @@ struct rtmp_chunk_reader {
     uint32_t turn;                     /* chunks begun, to find the stream idle for longest */
     size_t held;                       /* bytes allocated for bodies */
     struct rtmp_chunk_stream *current; /* whose chunk has begun and not ended, or NULL */
-    struct rtmp_chunk_stream *done;    /* whose body the last message handed out points at */
-    struct rtmp_chunk_stream *streams[RTMP_CHUNK_STREAMS_MAX];
+    struct rtmp_chunk_stream *done;    /* whose large body the last message points at, or NULL */
     size_t count;
+    struct rtmp_chunk_stream *streams[RTMP_CHUNK_STREAMS_MAX];
 };
 
 void rtmp_chunk_reader_init(struct rtmp_chunk_reader *cr, uint32_t message_max);

@@ -145,41 +145,38 @@ struct slice url_rtmp_app(struct slice app, struct slice *instance, struct slice
     return slice_cut(url_cut_query(app, query), '/', instance, NULL);
 }
 
-/* Matches one segment; *star says whether the pattern has one, *captured what it stands for. */
-static bool match_segment(struct slice pattern, struct slice segment, bool *star,
-                          struct slice *captured)
+/* What the star before `after` stands for, at least a byte, up to the end of its segment; the
+ * segment's length, or 0. */
+static size_t match_star(const char *after, size_t after_len, struct slice rest,
+                         struct slice *captured)
 {
-    struct slice after;
-    struct slice before = slice_cut(pattern, '*', &after, star);
-    if (!*star)
-        return slice_eq(pattern, segment);
-    must(after.len == 0 || memchr(after.p, '*', after.len) == NULL);
-    if (segment.len < before.len + after.len + 1)
-        return false;
-    size_t n = segment.len - before.len - after.len;
-    *captured = slice_of(segment.p + before.len, n);
-    return slice_eq(before, slice_of(segment.p, before.len)) &&
-           slice_eq(after, slice_of(segment.p + before.len + n, after.len));
+    size_t len = 0;
+    while (len < rest.len && rest.p[len] != '/')
+        len++;
+    must(memchr(after, '*', after_len) == NULL);
+    if (len < after_len + 1 || memcmp(rest.p + len - after_len, after, after_len) != 0)
+        return 0;
+    *captured = slice_of(rest.p, len - after_len);
+    return len;
 }
 
 int url_match(const char *pattern, struct slice path, struct slice *captures, size_t room)
 {
-    struct slice wanted = slice_text(pattern);
-    size_t count = 0;
-    bool more = true;
-    while (more) {
-        bool star = false, path_more = false;
-        struct slice wanted_rest, path_rest, captured;
-        struct slice want = slice_cut(wanted, '/', &wanted_rest, &more);
-        struct slice have = slice_cut(path, '/', &path_rest, &path_more);
-        if (more != path_more || !match_segment(want, have, &star, &captured))
-            return ERR_NOT_FOUND;
-        if (star) {
-            must(count < room);
-            captures[count++] = captured;
+    size_t count = 0, at = 0;
+    while (*pattern != '\0') {
+        if (*pattern != '*') {
+            if (at == path.len || path.p[at++] != (uint8_t)*pattern++)
+                return ERR_NOT_FOUND;
+            continue;
         }
-        wanted = wanted_rest;
-        path = path_rest;
+        size_t after_len = strcspn(++pattern, "/");
+        must(count < room);
+        size_t len = match_star(pattern, after_len, slice_of(path.p + at, path.len - at),
+                                &captures[count++]);
+        if (len == 0)
+            return ERR_NOT_FOUND;
+        pattern += after_len;
+        at += len;
     }
-    return (int)count;
+    return at == path.len ? (int)count : ERR_NOT_FOUND;
 }

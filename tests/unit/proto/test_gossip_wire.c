@@ -236,7 +236,7 @@ static void an_answer_is_not_larger(void **state)
     memset(name, 'a', sizeof name);
     memset(publisher, 'f', sizeof publisher);
     publisher[GOSSIP_PUBLISHER_MAX] = '\0';
-    name[NAME_STREAM_MAX] = '\0';
+    name[NAME_STREAM_MAX - NAME_DERIVED_MAX] = '\0';
     name[NAME_PART_MAX] = '/';
     for (size_t at = 0; at < NAME_PART_MAX; at += 127) {
         struct gossip_stream have = {.text = slice_text(publisher), .name = slice_text(name + at)};

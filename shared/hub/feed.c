@@ -182,7 +182,8 @@ static void on_notify(void *arg)
     if (end)
         each_reader(f, call_end);
     f->holds--;
-    feed_consider_idle(f);
+    if (!is_in_use(f))
+        feed_consider_idle(f);
 }
 
 bool feed_is_wanted(const struct feed *f)

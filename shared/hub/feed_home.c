@@ -80,7 +80,8 @@ void feed_append(struct feed *f, struct frame *frame)
     log_append(f->log, frame);
     struct run *r = log_newest(f->log);
     choose_shift(f, r);
-    f->last_append_us = r->shift_set ? clock_us() : f->last_append_us;
+    if (r->shift_set)
+        f->last_append_us = worker_now_us(f->worker);
     f->frames_pending = true;
     feed_notify(f);
 }

@@ -18,6 +18,8 @@ struct hub *hub_new(struct workers *g)
     h->account.max = (size_t)g->config->stream.memory_bytes;
     must(pthread_mutex_init(&h->mutex, NULL) == 0);
     h->streams = map_new();
+    h->apps = map_new();
+    h->account.pressure = &g->memory_level;
     h->feeds = xcalloc((size_t)g->count, sizeof h->feeds[0]);
     for (int i = 0; i < g->count; i++)
         h->feeds[i] = map_new();
@@ -47,6 +49,8 @@ void hub_free(struct hub **hp)
         map_free(&h->feeds[i]);
     must(map_count(h->streams) == 0);
     map_free(&h->streams);
+    must(map_count(h->apps) == 0 && h->seats == 0);
+    map_free(&h->apps);
     pthread_mutex_destroy(&h->mutex);
     free(h->feeds);
     free(h);

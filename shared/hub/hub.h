@@ -71,33 +71,37 @@ struct feed_source {
 
 struct feed {
     uint32_t magic;
-    struct hub *hub;
-    struct worker *worker;
-    struct stream *stream;
-    const char *name; /* APP/STREAM */
-    bool is_home;
-    struct log *log;
     enum feed_state state;
-    enum close_reason why; /* of ENDED */
-    int64_t ended_us;      /* clock_us of it */
+    struct worker *worker;
+    struct log *log;
+    bool is_home;
+    /* hub.c and feed.c only */
+    bool frames_pending, state_pending, end_pending, attached, detaching, wanted;
+    uint32_t holds;
+    int64_t last_append_us;
+    size_t batch_count, batch_room;
+    struct frame **batch;
+    struct list bridges;
+    struct task notify;
+
     struct list readers;
     uint32_t reader_count;
+    enum close_reason why;      /* of ENDED */
+    struct feed_source *source; /* home only */
+    uint64_t bytes_in;          /* payload appended, for the bit rate */
+    int64_t bitrate_bps;        /* over the last second */
+    const char *name;           /* APP/STREAM */
+    struct stream *stream;
+    struct hub *hub;
     uint32_t viewers[VIEWER_KINDS]; /* by kind, on this worker: whoever serves them counts */
-    struct feed_source *source;     /* home only */
+    int64_t ended_us;               /* clock_us of it */
     int64_t since_us;               /* clock_us of the first run */
-    uint64_t bytes_in;              /* payload appended, for the bit rate */
-    int64_t bitrate_bps;            /* over the last second */
 
     /* hub.c and feed.c only */
-    struct list node, bridges;
-    struct task notify;
+    struct list node;
     struct timer linger, rate;
     uint64_t rate_bytes;
-    int64_t last_append_us, last_want_key_us;
-    bool frames_pending, state_pending, end_pending, attached, detaching, wanted;
-    struct frame **batch;
-    size_t batch_count, batch_room;
-    uint32_t holds;
+    int64_t last_want_key_us;
 };
 
 /* What the node does when a home feed without a source is wanted (edge: look the stream up and
@@ -114,8 +118,22 @@ void hub_set_hooks(struct hub *h, const struct hub_hooks *hooks); /* before the 
 /* After the workers have stopped: frees what is left. */
 void hub_free(struct hub **hp);
 struct log_account *hub_account(struct hub *h);
-/* False when stream.memory_bytes is used up: no new publishers and pulls.  Any thread. */
+/* False when stream.memory_bytes is used up.  Any thread. */
 bool hub_has_memory(const struct hub *h);
+
+/* A stream that this node publishes or pulls, as the limits count it; all zero: none.  Derived ones
+ * do not count. */
+struct hub_app;
+struct hub_seat {
+    struct hub_app *app; /* of a published one */
+    bool taken;
+};
+/* May one more come?  When not, the limit that stands against it has been told: memory,
+ * limits.streams, limits.publishers_per_app.  On w. */
+bool hub_admits(struct hub *h, struct worker *w, const char *name, bool publishes);
+/* It has come, and has gone.  Any thread. */
+void hub_take_seat(struct hub *h, const char *name, bool publishes, struct hub_seat *s);
+void hub_leave_seat(struct hub *h, struct hub_seat *s);
 
 /* The home worker of a name, which is `near` when the name is new; keeps the name alive until
  * hub_unpin().  Any thread. */

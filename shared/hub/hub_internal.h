@@ -22,6 +22,8 @@ struct hub {
     struct log_account account;
     pthread_mutex_t mutex;
     struct map *streams;
+    struct map *apps; /* struct hub_app, of those that somebody publishes in */
+    int64_t seats;
     struct map **feeds; /* by worker index; each touched by its worker only */
 };
 

@@ -115,6 +115,7 @@ void cursor_advance(struct cursor *c, const struct wire_span *span, const struct
     must(span->epoch == c->epoch && span->from == c->seq && c->offset == 0 && n <= span->bytes);
     if (n == span->bytes) {
         c->seq = span->to;
+        c->at_head = c->seq == r->next;
         return;
     }
     size_t i = 0;

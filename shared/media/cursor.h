@@ -9,16 +9,17 @@
  * position, and only between frames: a half-sent frame is held by reference until its last byte.
  */
 struct cursor {
-    uint64_t epoch, seq;   /* next frame to send; epoch 0: not joined yet */
+    uint64_t epoch, seq;    /* next frame to send; epoch 0: not joined yet */
+    int64_t grace_until_us; /* until then it may take what came in one burst */
+    uint32_t offset;        /* bytes of the wire form of the frame at (epoch, seq) that are out */
+    bool at_head;           /* it had everything when it was last looked at */
+    /* So far what is looked at in each flush. */
+    uint32_t skips;        /* jumps in the last SKIPS_WINDOW_US */
     struct frame *held;    /* the frame at (epoch, seq), when part of it is out */
     int64_t held_shift_ms; /* shift of the run it belongs to */
-    uint32_t offset;       /* bytes of its wire form that are out */
-    uint32_t skips;        /* jumps in the last SKIPS_WINDOW_US */
     int64_t skips_since_us;
     int64_t join_age_us; /* how old the key frame was when it joined: that much is no one's fault */
-    bool at_head;        /* it had everything when the judge last looked */
-    int64_t grace_until_us; /* until then it may take what came in one burst */
-    struct inforce *told;   /* what the viewer was given */
+    struct inforce *told; /* what the viewer was given */
 };
 
 struct viewer_limits {
@@ -53,6 +54,12 @@ enum cursor_verdict cursor_judge(struct cursor *c, const struct log *l,
  * true.
  */
 bool cursor_next_run(struct cursor *c, const struct log *l);
+
+/* True when it has had all that r holds. */
+static inline bool cursor_is_at_head(const struct cursor *c, const struct run *r)
+{
+    return c->epoch == r->epoch && c->seq == r->next;
+}
 
 /* True when frames wait to be sent. */
 bool cursor_has_more(const struct cursor *c, const struct log *l);

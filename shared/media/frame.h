@@ -30,23 +30,50 @@ enum frame_flag {
 #define FRAME_BYTES_MAX (4 * 1024 * 1024 + 1024) /* payload of one frame */
 
 struct frame {
+    /* First what is looked at when it goes: by then it is in no cache. */
     atomic_uint refs;
-    uint8_t kind;   /* enum frame_kind */
-    uint8_t track;  /* Enhanced RTMP track id; video and audio are separate name spaces */
-    uint8_t flags;  /* enum frame_flag */
-    uint32_t codec; /* FourCC; 0 for data */
     uint32_t size;
+    int64_t dts_us;            /* on the run's own line, 0 at its first frame */
+    struct cut *cut;           /* of a frame that begins a unit, else NULL; goes with the frame */
+    struct frame *of;          /* whose payload it is (held); NULL: its own */
+    struct frame_block *block; /* of a pool, which it lies in; NULL: it is its own allocation */
+
+    uint8_t kind;    /* enum frame_kind */
+    uint8_t track;   /* Enhanced RTMP track id; video and audio are separate name spaces */
+    uint8_t flags;   /* enum frame_flag */
+    uint32_t codec;  /* FourCC; 0 for data */
     int32_t cts_us;  /* presentation minus decoding time */
     uint64_t seq;    /* place in its run, from 1; set by the home log */
     int64_t wire_ms; /* published time, unwrapped: what RTMP and FLV write again, modulo 2^32 */
-    int64_t dts_us;  /* on the run's own line, 0 at its first frame */
-    struct cut *cut; /* of a frame that begins a unit, else NULL; goes with the frame */
-    uint8_t data[];
+    uint8_t *data;
+    uint8_t bytes[];
 };
 
 /* A frame with room for size bytes, held once; NULL when there is no memory or size is over
  * FRAME_BYTES_MAX. */
 struct frame *frame_new(enum frame_kind kind, size_t size);
+
+/*
+ * Where the frames of one stream come from.  They come and go in order, so they lie side by side in
+ * blocks that are freed with their last frame: what a stream leaves behind is whole pages, and what
+ * lives long does not lie between frames.  A pool belongs to one thread, its frames to any; all
+ * zero is an empty one.
+ */
+struct frame_pool {
+    struct frame_block *block; /* that is being filled; NULL: none */
+    uint8_t *next;             /* where its next frame lies … */
+    uint32_t left;             /* … and the bytes from there on */
+    uint32_t handed;           /* frames that were put into it */
+    struct frame_held *held;   /* how much its frames hold, which says how large a block may be */
+};
+/* As frame_new(), for a frame that is not kept when those around it have gone; pool NULL: the same
+ * as frame_new(). */
+struct frame *frame_pool_new(struct frame_pool *pool, enum frame_kind kind, size_t size);
+/* Its frames live on. */
+void frame_pool_fini(struct frame_pool *pool);
+
+/* The same frame for another log: all but its place and its cut, the payload shared. */
+struct frame *frame_alias(struct frame *f);
 struct frame *frame_ref(struct frame *f);
 void frame_unref(struct frame **fp);
 

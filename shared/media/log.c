@@ -9,6 +9,8 @@
 
 #define RING_ROOM_MIN 64
 #define KEYS_ROOM_MIN 8
+#define DROP_AHEAD    4  /* frames: those that go next are fetched into the cache meanwhile */
+#define TRIM_SHARE    64 /* of the window, by which it is exceeded before frames go */
 
 _Static_assert((RING_ROOM_MIN & (RING_ROOM_MIN - 1)) == 0, "rings are indexed by a mask");
 _Static_assert((LOG_FRAMES_MAX & (LOG_FRAMES_MAX - 1)) == 0, "and so is the largest one");
@@ -21,21 +23,25 @@ struct log *log_new(const struct log_limits *limits)
     return l;
 }
 
-static void count_bytes(struct log *l, struct run *r, const struct frame *f, bool add)
+static size_t bytes_of(const struct frame *f)
 {
-    size_t n = sizeof *f + f->size;
-    struct log_account *account = l->limits.account;
-    if (add) {
-        l->bytes += n;
-        r->bytes += n;
-        if (account != NULL)
-            atomic_fetch_add_explicit(&account->bytes, n, memory_order_relaxed);
-    } else {
-        l->bytes -= n;
-        r->bytes -= n;
-        if (account != NULL)
-            atomic_fetch_sub_explicit(&account->bytes, n, memory_order_relaxed);
-    }
+    return sizeof *f + f->size;
+}
+
+static void add_bytes(struct log *l, struct run *r, size_t n)
+{
+    l->bytes += n;
+    r->bytes += n;
+    if (l->limits.account != NULL)
+        atomic_fetch_add_explicit(&l->limits.account->bytes, n, memory_order_relaxed);
+}
+
+static void take_bytes(struct log *l, struct run *r, size_t n)
+{
+    l->bytes -= n;
+    r->bytes -= n;
+    if (l->limits.account != NULL)
+        atomic_fetch_sub_explicit(&l->limits.account->bytes, n, memory_order_relaxed);
 }
 
 static void drop_first_key(struct run *r)
@@ -48,7 +54,8 @@ static void drop_first_key(struct run *r)
 static void drop_first_frame(struct log *l, struct run *r)
 {
     struct frame **slot = &r->ring[r->first & r->ring_mask];
-    count_bytes(l, r, *slot, false);
+    __builtin_prefetch(r->ring[(r->first + DROP_AHEAD) & r->ring_mask]);
+    take_bytes(l, r, bytes_of(*slot));
     frame_unref(slot);
     r->first++;
     while (r->key_count > 0 && r->keys[0].seq < r->first)
@@ -239,8 +246,10 @@ struct inforce *log_inforce_after(struct inforce *held, struct frame *f)
 static bool over_budget(const struct log *l)
 {
     const struct log_account *a = l->limits.account;
-    return a != NULL && a->max > 0 &&
-           atomic_load_explicit(&a->bytes, memory_order_relaxed) > a->max;
+    if (a == NULL || a->max == 0)
+        return false;
+    int pressure = a->pressure != NULL ? __atomic_load_n(a->pressure, __ATOMIC_RELAXED) : 0;
+    return atomic_load_explicit(&a->bytes, memory_order_relaxed) > a->max >> pressure;
 }
 
 /* As long as asked for, and as HLS needs: segments may be longer than they should. */
@@ -262,6 +271,13 @@ static bool first_may_go(const struct log *l, const struct run *r)
     return over_budget(l) || r->newest_dts_us - run_frame(r, r->first)->dts_us > window_us(l, r);
 }
 
+/* Frames go some at a time, since the oldest are in no cache: each look at one waits for it. */
+static bool trim_is_due(const struct log *l, const struct run *r)
+{
+    return r->newest_dts_us > r->trim_us || l->bytes > l->limits.window_bytes ||
+           r->next - r->first > LOG_FRAMES_MAX || over_budget(l);
+}
+
 /* Ended runs go whole, once the newest has filled the window or memory is needed. */
 static void trim(struct log *l)
 {
@@ -272,8 +288,12 @@ static void trim(struct log *l)
             break;
         run_free(l, &r);
     }
+    if (!trim_is_due(l, newest))
+        return;
     while (first_may_go(l, newest))
         drop_first_frame(l, newest);
+    int64_t kept_us = window_us(l, newest);
+    newest->trim_us = run_frame(newest, newest->first)->dts_us + kept_us + kept_us / TRIM_SHARE;
     log_parts_trim(newest);
 }
 
@@ -282,7 +302,7 @@ static void append_to(struct log *l, struct run *r, struct frame *f)
     ring_grow(r);
     r->ring[f->seq & r->ring_mask] = f;
     r->next++;
-    count_bytes(l, r, f, true);
+    add_bytes(l, r, bytes_of(f));
     if (f->kind == FRAME_VIDEO && f->track == 0)
         r->video_seen = true;
     if (f->dts_us > r->newest_dts_us)
@@ -308,6 +328,7 @@ void log_set_plan(struct log *l, struct run *r, const struct cut_plan *plan)
 {
     log_parts_renumber(r, plan->first_msn - r->plan.first_msn, plan->first_dsn - r->plan.first_dsn);
     r->plan = *plan;
+    r->trim_us = 0; /* the window may be another one */
     struct run *before = log_find(l, plan->previous_epoch);
     if (before != NULL && before != r && before->next == plan->previous_last_seq + 1)
         before->last_seq = plan->previous_last_seq;
@@ -432,11 +453,12 @@ int log_prepend(struct log *l, struct run *r, struct inforce *inforce, struct fr
         ring_grow(r);
         r->first--;
         r->ring[r->first & r->ring_mask] = frames[i];
-        count_bytes(l, r, frames[i], true);
+        add_bytes(l, r, bytes_of(frames[i]));
         frames[i] = NULL;
     }
     if (err < 0)
         return err;
+    r->trim_us = 0;
     index_block(r, inforce, count);
     log_parts_prepend(r, inforce, count);
     l->change++;

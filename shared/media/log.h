@@ -33,6 +33,9 @@
 struct log_account {
     atomic_size_t bytes;
     size_t max;
+    /* How tight memory is otherwise, written by another thread: each step halves what all logs may
+     * have.  NULL: nobody says. */
+    const int *pressure;
 };
 
 struct log_limits {
@@ -77,6 +80,7 @@ struct log_track {
     int64_t newest_dts_us;
 };
 
+/* What each frame needs comes first, so that it lies in few lines of the cache. */
 struct run {
     struct list node;
     uint64_t epoch;
@@ -85,25 +89,26 @@ struct run {
         shift_ms; /* added by continuous muxers (RTMP, FLV) to wire_ms; the frames keep theirs */
     bool shift_set;
     bool ended;
-    uint64_t last_seq;         /* of the run's last frame, by its owner's word; 0: more may come */
-    struct inforce *inforce;   /* at next */
-    struct run_origin *origin; /* NULL: a local publisher fills it */
-    int64_t newest_dts_us, newest_wire_ms;
-    int64_t opened_us; /* clock_us, when it began to be held here; set by whoever opened it */
-    int64_t wall_us;   /* unix time of dts 0 at the origin: program date-time */
-
-    struct frame **ring;
+    bool video_seen;
     uint32_t ring_mask;
+    struct frame **ring;
     struct log_key *keys; /* oldest first */
     uint32_t key_count, key_room;
     struct log_part *parts; /* oldest first, from part_first on */
     uint32_t part_first, part_count, part_room;
+    uint32_t track_count;
+    int64_t newest_dts_us, newest_wire_ms;
+    int64_t trim_us; /* the newest dts after which frames may go because of their age */
+    size_t bytes;
+    struct inforce *inforce; /* at next */
+    struct log_track tracks[LOG_TRACKS_MAX];
+
+    uint64_t last_seq;         /* of the run's last frame, by its owner's word; 0: more may come */
+    struct run_origin *origin; /* NULL: a local publisher fills it */
+    int64_t opened_us; /* clock_us, when it began to be held here; set by whoever opened it */
+    int64_t wall_us;   /* unix time of dts 0 at the origin: program date-time */
     int64_t longest_segment_us;
     struct cut_plan plan; /* how the owner cuts it; all zero: not at all, or not told yet */
-    size_t bytes;
-    bool video_seen;
-    struct log_track tracks[LOG_TRACKS_MAX];
-    uint32_t track_count;
 };
 
 struct log {

@@ -29,10 +29,10 @@ static void make_room(struct run *r, uint32_t count)
     if (r->part_room - r->part_first - r->part_count >= count)
         return;
     uint32_t needed = r->part_count + count;
-    uint32_t room = r->part_room > 0 ? r->part_room : PARTS_ROOM_MIN;
-    /* Half of it free after moving: what is moved is paid for by as many insertions. */
-    while (room < 2 * needed)
-        room *= 2;
+    /* A third of it free after moving: what is moved is paid for by half as many insertions. */
+    uint32_t room = needed + needed / 2;
+    if (room < PARTS_ROOM_MIN)
+        room = PARTS_ROOM_MIN;
     struct log_part *parts = xcalloc(room, sizeof *parts);
     if (r->part_count > 0)
         memcpy(parts, part_at(r, 0), r->part_count * sizeof *parts);

@@ -163,13 +163,14 @@ static uint32_t codec_of(uint8_t kind, struct slice body)
     return flv_packets(type, body, packets) > 0 ? packets[0].codec : 0;
 }
 
-static int frame_new_of(const struct relay_record *rec, struct frame **out)
+static int frame_new_of(struct frame_pool *pool, const struct relay_record *rec, struct frame **out)
 {
     uint8_t kind = relay_track_kind(rec->track);
     if (kind > FRAME_DATA || rec->seq > RELAY_NUMBER_MAX || !relay_time_ok(rec->dts_us) ||
         !relay_time_ok(rec->wire_ms))
         return ERR_PROTOCOL;
-    struct frame *f = frame_new((enum frame_kind)kind, rec->payload.len);
+    bool lasts = kind == FRAME_DATA || (rec->flags & (FRAME_CONFIG | FRAME_META)) != 0;
+    struct frame *f = frame_pool_new(lasts ? NULL : pool, (enum frame_kind)kind, rec->payload.len);
     if (f == NULL)
         return ERR_TOO_LARGE;
     f->track = relay_track_id(rec->track);
@@ -185,10 +186,10 @@ static int frame_new_of(const struct relay_record *rec, struct frame **out)
     return 0;
 }
 
-int relay_frame_new(const struct relay_record *rec, struct frame **out)
+int relay_frame_new(struct frame_pool *pool, const struct relay_record *rec, struct frame **out)
 {
     *out = NULL;
-    return rec->seq == 0 ? ERR_PROTOCOL : frame_new_of(rec, out);
+    return rec->seq == 0 ? ERR_PROTOCOL : frame_new_of(pool, rec, out);
 }
 
 int relay_inforce_new(const struct relay_state *s, struct inforce **out)
@@ -196,7 +197,7 @@ int relay_inforce_new(const struct relay_state *s, struct inforce **out)
     *out = NULL;
     for (size_t i = 0; i < s->in_force_count; i++) {
         struct frame *f;
-        int err = frame_new_of(&s->in_force[i], &f);
+        int err = frame_new_of(NULL, &s->in_force[i], &f);
         if (err < 0) {
             inforce_unref(out);
             return err;

@@ -30,9 +30,9 @@ void relay_cut_give(struct relay_cut_ahead *ahead, struct frame *f);
 struct cut_plan relay_plan_of(const struct relay_state *s);
 void relay_plan_put(struct relay_state *s, const struct cut_plan *plan);
 
-/* The frame of a frame record, held once, everything as published.  0, ERR_PROTOCOL (no such kind,
- * no seq), ERR_TOO_LARGE (also: no memory). */
-int relay_frame_new(const struct relay_record *rec, struct frame **out);
+/* The frame of a frame record, out of the pool (NULL: none), held once, everything as published. 0,
+ * ERR_PROTOCOL (no such kind, no seq), ERR_TOO_LARGE (also: no memory). */
+int relay_frame_new(struct frame_pool *pool, const struct relay_record *rec, struct frame **out);
 
 /* What a state says is in force: held once, NULL when that is nothing.  0 or as above. */
 int relay_inforce_new(const struct relay_state *s, struct inforce **out);

@@ -77,12 +77,11 @@ struct segmenter_declared {
 
 struct segmenter {
     struct segmenter_options o;
-    struct segmenter_track tracks[CUT_TRACKS_MAX];
     uint32_t track_count;
     bool began; /* a frame has come */
+    bool open;  /* a segment is */
     int64_t began_us;
 
-    bool open;               /* a segment is */
     struct cut now;          /* of the open unit; the tracks are the segment's */
     int64_t segment_us;      /* where the open segment begins */
     bool step_pending;       /* the publisher's clock has stepped */
@@ -94,6 +93,7 @@ struct segmenter {
     int64_t steps_us[SEGMENTER_STEPS]; /* the last distances that are not over the part target */
     uint32_t step_at;
 
+    struct segmenter_track tracks[CUT_TRACKS_MAX];
     struct segmenter_metadata metadata;
     struct segmenter_declared declared;
 };

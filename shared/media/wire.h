@@ -10,7 +10,8 @@
  * The wire form of frames for the continuous protocols: a small header, the payload where it lies,
  * and a small trailer (RTMP chunk continuation headers, FLV's previous tag size).  It is the same
  * for everybody who reads the same frames in the same protocol, so it is gathered once for all
- * cursors that stand at the same place (a span) and handed to writev as it is.
+ * cursors that stand at the same place (a span) and handed to writev as it is; what many of them
+ * read is copied together first, so that a write of many messages is one piece.
  */
 enum wire_kind {
     WIRE_RTMP,       /* every track, as published */
@@ -19,11 +20,13 @@ enum wire_kind {
     WIRE_FLV_BASIC,
 };
 
-#define WIRE_RTMP_SID    1             /* message stream id of every play */
-#define WIRE_SPAN_FRAMES 256           /* frames of one span */
-#define WIRE_SPAN_IOV    1024          /* its iovecs: what one writev takes (IOV_MAX) */
-#define WIRE_SPAN_BYTES  (1024 * 1024) /* a span ends after the frame that passes this */
-#define WIRE_SPANS       8             /* places of which a worker remembers the span */
+#define WIRE_RTMP_SID    1            /* message stream id of every play */
+#define WIRE_SPAN_FRAMES 256          /* frames of one span */
+#define WIRE_SPAN_IOV    1024         /* its iovecs: what one writev takes (IOV_MAX) */
+#define WIRE_SPAN_BYTES  (128 * 1024) /* a span ends after the frame that passes this */
+#define WIRE_SPANS       8            /* places of which a worker remembers the span */
+#define WIRE_FLAT_BYTES  (192 * 1024) /* a longer span stays in pieces */
+#define WIRE_FLATS       2            /* spans of a worker that are in one piece */
 
 struct wire_form {
     uint32_t total; /* bytes on the wire; 0: this kind does not carry the frame */
@@ -48,6 +51,8 @@ struct wire_span {
     uint64_t used;
     size_t bytes;
     int iov_count;
+    uint32_t readers;                  /* how often it was asked for */
+    uint8_t *flat;                     /* what it is copied to, WIRE_FLAT_BYTES; or NULL */
     uint32_t totals[WIRE_SPAN_FRAMES]; /* wire bytes of each frame */
     struct wire_form forms[WIRE_SPAN_FRAMES];
     struct iovec iov[WIRE_SPAN_IOV];

@@ -49,7 +49,7 @@ static void records_become_frames(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct frame *f;
-        int err = relay_frame_new(&cases[i].rec, &f);
+        int err = relay_frame_new(NULL, &cases[i].rec, &f);
         if (err != cases[i].want)
             fail_msg("%s: %d", cases[i].what, err);
         frame_unref(&f);
@@ -142,11 +142,39 @@ static void more_than_the_limit_is_not_in_force(void **state)
     inforce_unref(&i);
 }
 
+/* More than a few blocks of frames, let go from the middle; then the pool before its last frame. */
+static void frames_of_a_pool_outlive_it(void **state)
+{
+    enum { FRAMES = 1000 };
+    static const size_t sizes[] = {0, 1, 15, 16, 300, 5000, 8100, 8192, 40000};
+    struct frame *frames[FRAMES];
+    struct frame_pool pool = {0};
+    int64_t before = frames_alive();
+    for (size_t i = 0; i < FRAMES; i++) {
+        size_t size = sizes[i % COUNT_OF(sizes)];
+        frames[i] = frame_pool_new(&pool, FRAME_VIDEO, size);
+        assert_non_null(frames[i]);
+        assert_int_equal((uintptr_t)frames[i] % _Alignof(struct frame), 0);
+        memset(frames[i]->data, (int)i & 0xff, size);
+        if (i % 3 == 2)
+            frame_unref(&frames[i - 1]);
+    }
+    frame_pool_fini(&pool);
+    for (size_t i = 0; i < FRAMES; i++)
+        for (size_t k = 0; frames[i] != NULL && k < frames[i]->size; k++)
+            assert_int_equal(frames[i]->data[k], i & 0xff);
+    for (size_t i = 0; i < FRAMES; i++)
+        frame_unref(&frames[i]);
+    assert_int_equal(frames_alive(), before);
+    assert_null(frame_pool_new(&pool, FRAME_VIDEO, FRAME_BYTES_MAX + 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_frame_is_counted),
         cmocka_unit_test(a_size_over_the_limit_is_refused),
+        cmocka_unit_test(frames_of_a_pool_outlive_it),
         cmocka_unit_test(threads_share_a_frame),
         cmocka_unit_test(the_newest_of_a_slot_is_in_force),
         cmocka_unit_test(more_than_the_limit_is_not_in_force),

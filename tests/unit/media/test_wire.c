@@ -28,6 +28,19 @@ static struct buf flatten(const struct wire_span *span)
     return b;
 }
 
+/* Of all spans from there on. */
+static struct buf flatten_all(struct wire_cache *cache, struct wire_place at)
+{
+    struct buf all;
+    buf_init(&all, 1 << 24);
+    for (; at.from < at.run->next; at.from = wire_span_get(cache, &at)->to) {
+        struct buf b = flatten(wire_span_get(cache, &at));
+        assert_int_equal(buf_append(&all, buf_slice(&b).p, buf_len(&b)), 0);
+        buf_fini(&b);
+    }
+    return all;
+}
+
 /* Frames of sizes around the chunk size, read back by the chunk reader, at plain and extended
  * times. */
 static void rtmp_is_read_back(void **state)
@@ -44,7 +57,7 @@ static void rtmp_is_read_back(void **state)
                 l, make_frame(FRAME_VIDEO, i == 0 ? FRAME_KEY : 0, i + 1, times_ms[t], sizes[i]));
         struct wire_cache cache = {0};
         struct wire_place at = {l, r, 1, WIRE_RTMP, 0};
-        struct buf b = flatten(wire_span_get(&cache, &at));
+        struct buf b = flatten_all(&cache, at);
 
         struct rtmp_chunk_reader reader;
         rtmp_chunk_reader_init(&reader, 1 << 20);
@@ -208,6 +221,62 @@ static void a_long_backlog_comes_in_spans(void **state)
     log_free(&l);
 }
 
+static void what_many_read_is_put_together(void **state)
+{
+    static const struct {
+        uint64_t from;
+        size_t frame_bytes;
+        bool in_one; /* in the end */
+    } cases[] = {
+        {1, 500, true}, {99, 500, true}, {100, 500, false}, {1, 150000, true}, {1, 400000, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct log *l = log_new(&roomy);
+        struct run *r = log_open_run(l, 1, 1, NULL);
+        for (uint64_t s = 1; s <= 100; s++)
+            log_append(l, make_frame(FRAME_VIDEO, s == 1 ? FRAME_KEY : 0, s, (int64_t)s,
+                                     cases[i].frame_bytes));
+        struct wire_cache cache = {0};
+        struct wire_place at = {l, r, cases[i].from, WIRE_RTMP, 0};
+        struct buf first = flatten(wire_span_get(&cache, &at));
+        for (int reader = 0; reader < 100; reader++) {
+            struct buf b = flatten(wire_span_get(&cache, &at));
+            assert_true(slice_eq(buf_slice(&b), buf_slice(&first)));
+            buf_fini(&b);
+        }
+        assert_int_equal(wire_span_get(&cache, &at)->iov_count == 1, cases[i].in_one);
+        /* Others elsewhere find no more room for copies, and take nobody's. */
+        for (uint64_t place = 2; place < 2 + WIRE_SPANS / 2; place++) {
+            struct wire_place other = {l, r, place, WIRE_RTMP, 0};
+            for (int reader = 0; reader < 10; reader++) {
+                struct buf b = flatten(wire_span_get(&cache, &other));
+                buf_fini(&b);
+            }
+        }
+        struct buf again = flatten(wire_span_get(&cache, &at));
+        assert_true(slice_eq(buf_slice(&again), buf_slice(&first)));
+        buf_fini(&again);
+        size_t flats = 0;
+        for (size_t k = 0; k < WIRE_SPANS; k++)
+            flats += cache.spans[k] != NULL && cache.spans[k]->flat != NULL;
+        assert_true(flats <= WIRE_FLATS);
+        /* What is past makes room. */
+        log_append(l, make_frame(FRAME_VIDEO, 0, 101, 101, cases[i].frame_bytes));
+        struct buf longer = {0};
+        for (int reader = 0; reader < 10; reader++) {
+            buf_fini(&longer);
+            longer = flatten(wire_span_get(&cache, &at));
+        }
+        assert_true(buf_len(&longer) >= buf_len(&first) &&
+                    memcmp(buf_slice(&longer).p, buf_slice(&first).p, buf_len(&first)) == 0);
+        if (cases[i].in_one)
+            assert_int_equal(wire_span_get(&cache, &at)->iov_count, 1);
+        buf_fini(&longer);
+        buf_fini(&first);
+        wire_cache_fini(&cache);
+        log_free(&l);
+    }
+}
+
 static void the_preamble_has_the_time_of_the_first_frame(void **state)
 {
     struct frame *config = make_frame(FRAME_VIDEO, FRAME_CONFIG, 1, 5, 30);
@@ -233,6 +302,7 @@ int main(void)
                                   nothing_is_left),
         cmocka_unit_test_teardown(a_span_is_shared_until_the_log_changes, nothing_is_left),
         cmocka_unit_test_teardown(a_long_backlog_comes_in_spans, nothing_is_left),
+        cmocka_unit_test_teardown(what_many_read_is_put_together, nothing_is_left),
         cmocka_unit_test_teardown(the_preamble_has_the_time_of_the_first_frame, nothing_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

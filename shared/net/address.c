@@ -56,6 +56,11 @@ uint16_t net_address_port(const struct net_address *a)
     return a->sa.ss_family == AF_INET6 ? ntohs(as_v6(a)->sin6_port) : 0;
 }
 
+uint32_t net_address_scope(const struct net_address *a)
+{
+    return a->sa.ss_family == AF_INET6 ? as_v6(a)->sin6_scope_id : 0;
+}
+
 void net_address_set_port(struct net_address *a, uint16_t port)
 {
     if (a->sa.ss_family == AF_INET)
@@ -87,6 +92,15 @@ bool net_address_key(const struct net_address *a, uint8_t out[NET_ADDRESS_KEY_SI
     return true;
 }
 
+bool net_address_equal(const struct net_address *a, const struct net_address *b)
+{
+    uint8_t one[NET_ADDRESS_KEY_SIZE], other[NET_ADDRESS_KEY_SIZE];
+    if (a->sa.ss_family != b->sa.ss_family || net_address_port(a) != net_address_port(b) ||
+        !net_address_key(a, one) || !net_address_key(b, other))
+        return false;
+    return memcmp(one, other, sizeof one) == 0 && net_address_scope(a) == net_address_scope(b);
+}
+
 bool net_address_is_loopback(const struct net_address *a)
 {
     struct net_address plain = *a;
@@ -94,6 +108,13 @@ bool net_address_is_loopback(const struct net_address *a)
     if (plain.sa.ss_family == AF_INET)
         return ntohl(as_v4(&plain)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
     return plain.sa.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&as_v6(&plain)->sin6_addr);
+}
+
+bool net_address_is_any(const struct net_address *a)
+{
+    if (a->sa.ss_family == AF_INET)
+        return as_v4(a)->sin_addr.s_addr == INADDR_ANY;
+    return a->sa.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&as_v6(a)->sin6_addr);
 }
 
 int net_address_parse(const char *text, struct net_address *out)

@@ -128,6 +128,18 @@ static bool is_trusted(const struct admission *a, const uint8_t *key)
     return false;
 }
 
+bool admission_trusts(const struct text_list *trusted, const struct net_address *peer)
+{
+    uint8_t key[NET_ADDRESS_KEY_SIZE];
+    struct block block;
+    if (net_address_is_loopback(peer) || !net_address_key(peer, key))
+        return true;
+    for (size_t i = 0; i < trusted->count; i++)
+        if (parse_block(trusted->items[i], &block) && block_has(&block, key))
+            return true;
+    return false;
+}
+
 static bool is_mapped(const uint8_t *key)
 {
     struct in6_addr v6;
@@ -151,8 +163,10 @@ static bool enter_locked(struct admission *a, struct admission_count *c)
 {
     struct entry **place = find(a, c->key), *e = *place;
     int64_t half_open = e != NULL ? e->half_open : 0, open = e != NULL ? e->open : 0;
+    c->refused = LIMIT_HALF_OPEN;
     if (a->half_open_max > 0 && half_open >= a->half_open_max)
         return false;
+    c->refused = LIMIT_ADDRESS;
     if (a->connections_max > 0 && open >= a->connections_max)
         return false;
     if (e == NULL) {

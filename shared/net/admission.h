@@ -2,6 +2,7 @@
 #define SLUICE_NET_ADMISSION_H
 
 #include "core/config.h"
+#include "core/limit.h"
 #include "net/io.h"
 
 /*
@@ -26,6 +27,7 @@ void admission_unref(struct admission **ap);
 struct admission_count {
     uint8_t key[NET_ADDRESS_KEY_SIZE];
     bool half_open, open;
+    enum limit refused; /* after admission_enter() was false: by which limit */
 };
 
 /* Counts a connection, half open at first; false when a limit is reached. */
@@ -34,6 +36,8 @@ bool admission_enter(struct admission *a, const struct net_address *peer,
 /* It is no longer half open. */
 void admission_established(struct admission *a, struct admission_count *c);
 void admission_leave(struct admission *a, struct admission_count *c);
+/* Loopback, or in the list: such an address is never counted.  Reads the list each time. */
+bool admission_trusts(const struct text_list *trusted, const struct net_address *peer);
 /* Addresses in the table (tests). */
 size_t admission_addresses(struct admission *a);
 

@@ -79,6 +79,8 @@ static void respond(struct http_exchange *base, int status, const struct http_he
 {
     struct http1_exchange *x = of(base);
     struct http1_connection *c = x->c;
+    if (status >= 400 && ++c->refused >= HTTP1_REFUSED_MAX)
+        c->close_after = true;
     const struct framing f = {.close = c->close_after, .old = x->old, .body_len = body.len};
     bool has_body = !base->head_only && http_status_has_body(status);
     must(c->state == HTTP_HANDLING);
@@ -173,15 +175,15 @@ static void stream(struct http_exchange *base, int status, const struct http_hea
 static ssize_t stream_writev(struct http_exchange *base, const struct iovec *iov, int count)
 {
     struct http1_exchange *x = of(base);
-    return x->old ? io_writev(x->c->io, iov, count)
-                  : http_chunker_writev(&x->chunker, x->c->io, iov, count);
+    return x->old ? io_writev(x->io, iov, count)
+                  : http_chunker_writev(&x->chunker, x->io, iov, count);
 }
 
 static int stream_write(struct http_exchange *base, struct slice bytes)
 {
     struct http1_exchange *x = of(base);
-    return x->old ? io_write(x->c->io, bytes.p, bytes.len)
-                  : http_chunker_write(&x->chunker, x->c->io, bytes);
+    return x->old ? io_write(x->io, bytes.p, bytes.len)
+                  : http_chunker_write(&x->chunker, x->io, bytes);
 }
 
 static void stream_end(struct http_exchange *base)

@@ -43,7 +43,7 @@ void http1_accept(struct http_server *s, struct worker *w, struct io *io)
 static struct http1_exchange *exchange_new(struct http1_connection *c,
                                            const struct http1_request *head)
 {
-    struct http1_exchange *x = xcalloc(1, sizeof *x);
+    struct http1_exchange *x = xcalloc_line(sizeof *x);
     x->x = (struct http_exchange){.magic = HTTP_EXCHANGE_MAGIC,
                                   .protocol = &http1_protocol,
                                   .server = c->server,
@@ -52,6 +52,7 @@ static struct http1_exchange *exchange_new(struct http1_connection *c,
                                   .log = &c->log,
                                   .head_only = slice_is(head->method, "HEAD")};
     x->c = c;
+    x->io = c->io;
     x->old = head->fields.minor == 0;
     return x;
 }
@@ -111,16 +112,33 @@ static void drain(struct http1_connection *c)
         http1_connection_close(c, CLOSE_DRAIN);
 }
 
-void http1_drain(struct http_server *s, struct worker *w)
+/* Who has not asked yet came a moment ago, and gets an answer. */
+static void retire(struct http1_connection *c)
+{
+    if (c->state == HTTP_READING && c->served && io_data(c->io).len == 0)
+        http1_connection_close(c, CLOSE_DRAIN);
+}
+
+static void each_of(struct http_local *local, void (*fn)(struct http1_connection *c))
 {
     struct list all = LIST_INIT(all);
     struct http1_connection *c;
-    list_splice(&all, &s->locals[w->index].http1);
+    list_splice(&all, &local->http1);
     while ((c = LIST_FIRST(&all, struct http1_connection, node)) != NULL) {
         list_remove(&c->node);
-        list_append(&s->locals[w->index].http1, &c->node);
-        drain(c);
+        list_append(&local->http1, &c->node);
+        fn(c);
     }
+}
+
+void http1_retire(struct http_server *s, struct worker *w)
+{
+    each_of(&s->locals[w->index], retire);
+}
+
+void http1_drain(struct http_server *s, struct worker *w)
+{
+    each_of(&s->locals[w->index], drain);
 }
 
 /* Reading a request. */
@@ -211,7 +229,8 @@ static void call_handler(struct http1_connection *c, const struct http1_request 
 {
     listener_established(c->io);
     io_deadline(c->io, 0);
-    c->close_after = c->close_after || req->body_follows || !head->fields.keep_alive;
+    c->close_after = c->close_after || req->body_follows || !head->fields.keep_alive ||
+                     c->server->locals[c->worker->index].retired;
     c->exchange = exchange_new(c, head);
     c->state = HTTP_HANDLING;
     c->in_handler = true;
@@ -339,6 +358,16 @@ static void next_request(struct http1_connection *c)
         io_resume(c->io);
 }
 
+/* Requests that came together are answered together, one write for all, for a while. */
+static void next_requests(struct http1_connection *c)
+{
+    int64_t until_us = clock_us() + HTTP1_BATCH_US;
+    do
+        next_request(c);
+    while (c->state == HTTP_ANSWERING && c->content.len == 0 && !c->closed &&
+           io_queued(c->io) < HTTP1_BATCH_BYTES && clock_us() < until_us);
+}
+
 static void on_turn(void *arg)
 {
     struct http1_connection *c = OBJ_CAST(struct http1_connection, arg, HTTP1_CONNECTION_MAGIC);
@@ -352,7 +381,7 @@ static void on_turn(void *arg)
         if (!http1_content_send(c) || io_queued(c->io) > 0)
             io_deadline(c->io, c->answer_ms);
         else
-            next_request(c);
+            next_requests(c);
     }
 }
 
@@ -386,9 +415,10 @@ static void peer_closed(struct http1_connection *c)
 
 static void timed_out(struct http1_connection *c)
 {
-    if (c->state == HTTP_READING && c->partial)
+    if (c->state == HTTP_READING && c->partial) {
+        http_request_late(c->worker, io_peer(c->io));
         http1_refuse(c, 408);
-    else
+    } else
         http1_connection_close(c, c->state == HTTP_READING ? CLOSE_TIMEOUT : CLOSE_STALLED);
 }
 

@@ -12,6 +12,9 @@
 #define HTTP1_CONNECTION_MAGIC 0x68636f6eU
 
 #define HTTP1_PIPELINE_MAX (16 * 1024) /* bytes of later requests kept while one is answered */
+#define HTTP1_BATCH_US     200 /* requests that came together are answered at once so long */
+#define HTTP1_BATCH_BYTES  (32 * 1024) /* and so many bytes of answers */
+#define HTTP1_REFUSED_MAX  1000        /* answers of 400 and more; then the connection ends */
 #define HTTP1_IGNORED_MAX  (64 * 1024) /* bytes a peer may send into a streamed answer */
 
 enum http1_state {
@@ -51,13 +54,15 @@ struct http1_connection {
     int64_t answer_ms;           /* that the answer which is queued may take */
     struct http_content content; /* what of it is not sent and lies elsewhere; len 0: nothing */
     size_t ignored;              /* bytes that came while streaming */
+    uint32_t refused;            /* answers of 400 and more */
 };
 
 struct http1_exchange {
     struct http_exchange x;
     struct http1_connection *c;
+    struct io *io; /* the connection's */
+    bool old;      /* HTTP/1.0 */
     struct http_chunker chunker;
-    bool old; /* HTTP/1.0 */
 };
 
 extern const struct http_protocol http1_protocol;
@@ -66,6 +71,8 @@ extern const struct http_protocol http1_protocol;
 void http1_accept(struct http_server *s, struct worker *w, struct io *io);
 /* Ends a worker's connections, idle ones at once, exchanges through on_gone. */
 void http1_drain(struct http_server *s, struct worker *w);
+/* See http_server_retire. */
+void http1_retire(struct http_server *s, struct worker *w);
 /* The same at once, after the workers have stopped. */
 void http1_end_all(struct http_local *local);
 

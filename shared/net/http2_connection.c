@@ -209,6 +209,7 @@ static void expire(struct http2_stream *s)
 {
     s->deadline_us = 0;
     if (s->phase == HTTP2_HEAD || s->phase == HTTP2_BODY) {
+        http_request_late(s->c->worker, io_peer(s->c->io));
         http2_refuse(s, 408);
         return;
     }
@@ -288,34 +289,58 @@ static void on_io(struct io *io, enum io_event ev, void *owner)
 
 /* The end of the server. */
 
-static void drain(struct http2_connection *c)
+void http2_say_goaway(struct http2_connection *c)
 {
-    struct http2_stream *s;
-    if (c->ending || c->draining)
+    if (c->draining)
         return;
     c->draining = true;
-    LIST_EACH (s, &c->streams, node) {
-        if (!http2_stream_open(s) || s->in_handler)
-            continue;
-        nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
-        http2_stream_gone(s, CLOSE_DRAIN);
-    }
     nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
                           nghttp2_session_get_last_proc_stream_id(c->session), NGHTTP2_NO_ERROR,
                           NULL, 0);
     task_defer(c->worker, &c->turn);
 }
 
-void http2_drain(struct http_server *s, struct worker *w)
+static void retire(struct http2_connection *c)
+{
+    if (!c->ending)
+        http2_say_goaway(c);
+}
+
+static void drain(struct http2_connection *c)
+{
+    struct http2_stream *s;
+    if (c->ending)
+        return;
+    LIST_EACH (s, &c->streams, node) {
+        if (!http2_stream_open(s) || s->in_handler)
+            continue;
+        nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+        http2_stream_gone(s, CLOSE_DRAIN);
+    }
+    http2_say_goaway(c);
+    task_defer(c->worker, &c->turn);
+}
+
+static void each_of(struct http_local *local, void (*fn)(struct http2_connection *c))
 {
     struct list all = LIST_INIT(all);
     struct http2_connection *c;
-    list_splice(&all, &s->locals[w->index].http2);
+    list_splice(&all, &local->http2);
     while ((c = LIST_FIRST(&all, struct http2_connection, node)) != NULL) {
         list_remove(&c->node);
-        list_append(&s->locals[w->index].http2, &c->node);
-        drain(c);
+        list_append(&local->http2, &c->node);
+        fn(c);
     }
+}
+
+void http2_retire(struct http_server *s, struct worker *w)
+{
+    each_of(&s->locals[w->index], retire);
+}
+
+void http2_drain(struct http_server *s, struct worker *w)
+{
+    each_of(&s->locals[w->index], drain);
 }
 
 void http2_end_all(struct http_local *local)

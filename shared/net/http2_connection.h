@@ -119,8 +119,12 @@ int http2_is_preface(struct slice bytes);
 void http2_accept(struct http_server *s, struct worker *w, struct io *io);
 /* Tells a worker's connections to go: exchanges end through on_gone, answers still go out. */
 void http2_drain(struct http_server *s, struct worker *w);
+/* See http_server_retire. */
+void http2_retire(struct http_server *s, struct worker *w);
 /* Ends and frees at once, after the workers have stopped. */
 void http2_end_all(struct http_local *local);
+/* The peer may finish what it began, and asks no more. */
+void http2_say_goaway(struct http2_connection *c);
 void http2_connection_close(struct http2_connection *c, enum close_reason why);
 /* The stream's owner, if there is one, or the connection has something to do at the end of this
  * turn. */

@@ -252,6 +252,8 @@ static void call_handler(struct http2_stream *s, const struct http_route *route,
                          struct http_request *req)
 {
     listener_established(s->c->io);
+    if (s->c->server->locals[s->c->worker->index].retired)
+        http2_say_goaway(s->c);
     s->deadline_us = 0;
     s->phase = HTTP2_HANDLING;
     s->in_handler = true;

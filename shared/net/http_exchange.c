@@ -2,6 +2,7 @@
  * Exchanges as their handlers see them, whatever the protocol below.
  */
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/obj.h"
 #include "core/clock.h"
 #include "core/json.h"
@@ -11,7 +12,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define JSON_TYPE "application/json"
+#define JSON_TYPE    "application/json"
+#define ERROR_FORMAT "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}"
 
 static const struct {
     int status;
@@ -77,7 +79,8 @@ static void add_cors(struct http_fields *f, const struct http_server *s)
     if (strcmp(s->cors_origin, "*") != 0)
         add(f, "Vary", slice_text("Origin"));
     add(f, "Access-Control-Expose-Headers",
-        slice_text("Content-Length, Content-Range, Date, Age, ETag, Location, Link"));
+        slice_text("Content-Length, Content-Range, Date, Age, ETag, Location, Link, "
+                   "Accept-Patch, Retry-After"));
 }
 
 void http_fields_of(struct http_fields *f, struct http_server *s, struct worker *w,
@@ -102,8 +105,7 @@ struct slice http_refusal(int status, char room[HTTP_REFUSAL_MAX])
     size_t i = 0;
     while (refusals[i].status != status)
         must(++i < sizeof refusals / sizeof refusals[0]);
-    int len = snprintf(room, HTTP_REFUSAL_MAX, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}",
-                       refusals[i].code, refusals[i].message);
+    int len = snprintf(room, HTTP_REFUSAL_MAX, ERROR_FORMAT, refusals[i].code, refusals[i].message);
     must(len > 0 && len < HTTP_REFUSAL_MAX);
     return slice_of(room, (size_t)len);
 }
@@ -161,18 +163,24 @@ void http_respond_prepared(struct http_exchange *x, struct http_prepared *p,
     respond_content(x, p->status, p->headers, p->count, content, p);
 }
 
-static void respond_json_with(struct http_exchange *x, int status, json_t *body,
+static void respond_json_text(struct http_exchange *x, int status, struct slice text,
                               const struct http_header *headers, size_t count)
 {
     struct http_header all[4] = {{"Content-Type", slice_text(JSON_TYPE)},
                                  {"Cache-Control", slice_text("no-store")}};
-    struct buf text;
     must(count <= 2);
     for (size_t i = 0; i < count; i++)
         all[2 + i] = headers[i];
+    http_respond(x, status, all, 2 + count, text);
+}
+
+static void respond_json_with(struct http_exchange *x, int status, json_t *body,
+                              const struct http_header *headers, size_t count)
+{
+    struct buf text;
     buf_init(&text, HTTP_JSON_MAX);
     if (json_print(body, &text) == 0)
-        http_respond(x, status, all, 2 + count, buf_slice(&text));
+        respond_json_text(x, status, buf_slice(&text), headers, count);
     else
         http_respond(x, 500, NULL, 0, slice_of(NULL, 0));
     buf_fini(&text);
@@ -184,9 +192,26 @@ void http_respond_json(struct http_exchange *x, int status, json_t *body)
     respond_json_with(x, status, body, NULL, 0);
 }
 
+/* In JSON as it stands. */
+static bool is_plain(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text < ' ' || *text > '~' || *text == '"' || *text == '\\')
+            return false;
+    return true;
+}
+
 void http_respond_error_with(struct http_exchange *x, int status, const char *code,
                              const char *message, const struct http_header *headers, size_t count)
 {
+    char room[HTTP_REFUSAL_MAX];
+    int len = is_plain(code) && is_plain(message)
+                  ? snprintf(room, sizeof room, ERROR_FORMAT, code, message)
+                  : -1;
+    if (len > 0 && len < HTTP_REFUSAL_MAX) { /* errors are what floods are answered with */
+        respond_json_text(x, status, slice_of(room, (size_t)len), headers, count);
+        return;
+    }
     json_t *body = json_pack("{s:{s:s,s:s}}", "error", "code", code, "message", message);
     must(body != NULL);
     respond_json_with(x, status, body, headers, count);
@@ -217,6 +242,13 @@ static int takes_bytes(const struct http_exchange *x)
     if (x->gone)
         return ERR_CLOSED;
     return x->head_only ? 0 : 1;
+}
+
+void http_stream_lines(const struct http_exchange *x, const void *lines[HTTP_STREAM_LINES])
+{
+    const char *p = (const char *)x;
+    for (size_t i = 0; i < HTTP_STREAM_LINES; i++)
+        lines[i] = p + i * CACHE_LINE;
 }
 
 ssize_t http_stream_writev(struct http_exchange *x, const struct iovec *iov, int count)

@@ -28,6 +28,7 @@ struct http_times {
 /* What one worker has of a server; only that worker touches it. */
 struct http_local {
     struct list http1, http2; /* connections */
+    bool retired;             /* http_server_retire */
     int64_t date_s;           /* what `date` says */
     char date[HTTP1_DATE_SIZE];
 };
@@ -45,6 +46,8 @@ struct http_server {
     struct http_local locals[WORKERS_MAX];
 };
 
+/* A request took longer than limits.request_ms. */
+void http_request_late(struct worker *w, const struct net_address *peer);
 void http_server_set_times(struct http_server *s, const struct http_times *times);
 /* Longest time a peer may take for an answer of len bytes. */
 int64_t http_answer_ms(const struct http_server *s, size_t len);
@@ -70,6 +73,9 @@ struct http_protocol {
 /* The protocol's own part is around it. */
 struct http_exchange {
     uint32_t magic;
+    bool head_only; /* HEAD: no body follows */
+    bool streaming; /* the answer is an endless one, and has begun */
+    bool gone;      /* on_gone is being called */
     const struct http_protocol *protocol;
     struct http_server *server;
     struct worker *worker;
@@ -78,9 +84,6 @@ struct http_exchange {
     const struct http_exchange_ops *ops;
     void *owner;
     int64_t take_ms; /* http_exchange_take_ms(); 0: none */
-    bool head_only;  /* HEAD: no body follows */
-    bool streaming;  /* the answer is an endless one, and has begun */
-    bool gone;       /* on_gone is being called */
 };
 
 /* Longest time the peer may take for an answer of len bytes to it. */

@@ -39,6 +39,20 @@ bool http_request_query(const struct http_request *req, const char *name, char *
     return url_query_get(req->query, name, out, room) >= 0;
 }
 
+bool http_request_takes(const struct http_request *req, const char *coding)
+{
+    struct slice list = http_request_header(req, "Accept-Encoding");
+    while (list.len > 0) {
+        struct slice quality;
+        struct slice item = slice_cut(list, ',', &list, NULL);
+        struct slice name = slice_trim(slice_cut(item, ';', &quality, NULL));
+        quality = slice_trim(quality);
+        if (slice_is_nocase(name, coding))
+            return !slice_is(quality, "q=0") && !slice_starts(quality, "q=0.0");
+    }
+    return false;
+}
+
 static bool route_serves(const struct http_route *r, enum http_method m)
 {
     if (strcmp(r->method, "*") == 0 || strcmp(r->method, method_names[m]) == 0)
@@ -75,7 +89,7 @@ static void answer_preflight(struct http_exchange *x, const char *methods)
     const struct http_header headers[] = {
         {"Access-Control-Allow-Methods", slice_text(methods)},
         {"Access-Control-Allow-Headers",
-         slice_text("Range, If-None-Match, Authorization, Content-Type")},
+         slice_text("Range, If-None-Match, If-Match, Authorization, Content-Type")},
         {"Access-Control-Max-Age", slice_text("86400")},
         {"Allow", slice_text(methods)},
     };

@@ -25,13 +25,20 @@ struct http_server *http_server_new(const struct http_server_options *o)
     s->http2 = o->http2;
     s->arg = o->arg;
     s->on_request = o->on_request;
-    s->times = (struct http_times){HTTP_HEAD_DEADLINE_MS, HTTP_IDLE_MS, HTTP_ANSWER_MS,
-                                   HTTP_ANSWER_RATE_MIN};
+    s->times = (struct http_times){o->request_ms > 0 ? o->request_ms : LIMIT_REQUEST_MS,
+                                   HTTP_IDLE_MS, HTTP_ANSWER_MS, HTTP_ANSWER_RATE_MIN};
     for (size_t i = 0; i < WORKERS_MAX; i++) {
         list_init(&s->locals[i].http1);
         list_init(&s->locals[i].http2);
     }
     return s;
+}
+
+void http_request_late(struct worker *w, const struct net_address *peer)
+{
+    char text[NET_ADDRESS_TEXT_MAX];
+    net_address_text(peer, text);
+    limit_reached(w, LIMIT_REQUEST, text);
 }
 
 void http_server_set_times(struct http_server *s, const struct http_times *times)
@@ -52,6 +59,15 @@ void http_server_accept(struct worker *w, struct io *io, void *server)
         http2_accept(s, w, io);
     else
         http1_accept(s, w, io);
+}
+
+void http_server_retire(struct http_server *s, struct worker *w, bool on)
+{
+    s->locals[w->index].retired = on;
+    if (!on)
+        return;
+    http1_retire(s, w);
+    http2_retire(s, w);
 }
 
 void http_server_drain(struct http_server *s, struct worker *w)

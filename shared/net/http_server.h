@@ -23,10 +23,9 @@ enum http_method {
 };
 const char *http_method_name(enum http_method m);
 
-#define HTTP_BODY_MAX         (64 * 1024) /* request bodies */
-#define HTTP_CAPTURES_MAX     4
-#define HTTP_HEAD_DEADLINE_MS 10000 /* whole request, head and body */
-#define HTTP_IDLE_MS          30000 /* between requests of one connection */
+#define HTTP_BODY_MAX     (64 * 1024) /* request bodies */
+#define HTTP_CAPTURES_MAX 4
+#define HTTP_IDLE_MS      30000 /* between requests of one connection */
 
 struct http_header {
     const char *name; /* answers: as it is to be written */
@@ -52,6 +51,9 @@ struct slice http_request_header(const struct http_request *req, const char *nam
 /* A query parameter, percent-decoded into out (terminated); false when absent or too long. */
 bool http_request_query(const struct http_request *req, const char *name, char *out, size_t room);
 
+/* Accept-Encoding has the coding, and not with q=0. */
+bool http_request_takes(const struct http_request *req, const char *coding);
+
 struct http_exchange;
 
 /* Answers now or later with http_respond() or http_stream(); the exchange lives until then, or
@@ -76,6 +78,7 @@ struct http_server_options {
     size_t route_count;
     void *arg;               /* given to on_request, and to handlers of routes without one */
     const char *cors_origin; /* NULL: no CORS headers, OPTIONS is 405 */
+    int64_t request_ms;      /* for a whole request, head and body; 0: LIMIT_REQUEST_MS */
     bool http2;              /* spoken, too: as TLS agreed on, or when the peer begins with it */
     /* Called before the handler; false when it has answered (authentication).  May be NULL. */
     bool (*on_request)(struct http_exchange *x, const struct http_request *req, void *arg);
@@ -87,6 +90,12 @@ struct http_server;
 struct http_server *http_server_new(const struct http_server_options *o);
 void http_server_free(struct http_server **sp);
 void http_server_accept(struct worker *w, struct io *io, void *server);
+/*
+ * The node goes out of service, or (on: false) is back.  This worker's clients are to connect anew
+ * for their next request, so that a balancer takes them elsewhere: idle connections end now, others
+ * after their answer.
+ */
+void http_server_retire(struct http_server *s, struct worker *w, bool on);
 /* Closes this worker's connections: idle ones now, exchanges through on_gone(CLOSE_DRAIN). */
 void http_server_drain(struct http_server *s, struct worker *w);
 
@@ -167,6 +176,9 @@ void http_respond_prepared(struct http_exchange *x, struct http_prepared *p,
  * a lost connection, unless it speaks HTTP/1.0. */
 void http_stream(struct http_exchange *x, int status, const struct http_header *headers,
                  size_t count);
+/* The cache lines of the exchange that http_stream_writev() looks at, besides those of its io. */
+#define HTTP_STREAM_LINES 2
+void http_stream_lines(const struct http_exchange *x, const void *lines[HTTP_STREAM_LINES]);
 /* Bytes taken (0: none now, on_writable follows), or negative. */
 ssize_t http_stream_writev(struct http_exchange *x, const struct iovec *iov, int count);
 /* Queues a copy, bounded by io's limit. */

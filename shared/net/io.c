@@ -64,7 +64,7 @@ int io_err_of_errno(int code)
 static struct io *io_new(struct worker *w, int fd, const struct net_address *peer,
                          io_handler *handler, void *owner)
 {
-    struct io *io = xcalloc(1, sizeof *io);
+    struct io *io = xcalloc_line(sizeof *io);
     io->magic = IO_MAGIC;
     io->fd = fd;
     io->worker = w;
@@ -194,7 +194,7 @@ bool io_dispatch(struct io *io, enum io_event ev)
 {
     struct worker *w = io->worker;
     int64_t start_us = clock_us();
-    worker_enter(w, start_us);
+    worker_enter(w, io_event_name(ev), start_us);
     io->handler(io, ev, io->owner);
     worker_watch(w, io_event_name(ev), start_us);
     return io->fd >= 0;
@@ -252,7 +252,7 @@ ssize_t io_send_some(struct io *io, const struct iovec *iov, int count)
     } while (n < 0 && errno == EINTR);
     METRIC_INC(io->worker->metrics.writes_total);
     if (n >= 0) {
-        io->last_write_us = clock_us();
+        io->last_write_us = worker_now_us(io->worker);
         io->bytes_out += (uint64_t)n;
         METRIC_ADD(io->worker->metrics.bytes_out_total, (uint64_t)n);
         return n;

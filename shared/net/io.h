@@ -52,14 +52,20 @@ struct net_address {
 #define NET_ADDRESS_KEY_SIZE 16
 void net_address_text(const struct net_address *a, char out[NET_ADDRESS_TEXT_MAX]);
 bool net_address_is_loopback(const struct net_address *a);
+/* 0.0.0.0 or [::], whatever the port. */
+bool net_address_is_any(const struct net_address *a);
 /* "HOST:PORT" with a numeric host; 0 or ERR_TYPE. */
 int net_address_parse(const char *text, struct net_address *out);
 /* An IPv4 address in IPv6 clothes (::ffff:a.b.c.d) becomes a plain one; others stay as they are. */
 void net_address_unmap(struct net_address *a);
 /* The host as 16 bytes, IPv4 as ::ffff:a.b.c.d; false for other families. */
 bool net_address_key(const struct net_address *a, uint8_t out[NET_ADDRESS_KEY_SIZE]);
+/* The same host and port; IPv4 and the same in IPv6 clothes differ. */
+bool net_address_equal(const struct net_address *a, const struct net_address *b);
 /* The port, host order; 0 for other families. */
 uint16_t net_address_port(const struct net_address *a);
+/* The link that a link-local address is of (sin6_scope_id); 0: none. */
+uint32_t net_address_scope(const struct net_address *a);
 void net_address_set_port(struct net_address *a, uint16_t port);
 
 /* Takes an accepted, non-blocking socket. */

@@ -1,6 +1,7 @@
 #ifndef SLUICE_NET_IO_INTERNAL_H
 #define SLUICE_NET_IO_INTERNAL_H
 
+#include "base/mem.h"
 #include "net/io.h"
 
 /*
@@ -12,35 +13,45 @@
 /* How far io_close_after_flush() is: sending, then waiting for the peer to close. */
 enum io_end { END_NOT, END_FLUSHING, END_WAITING };
 
+/* What each read and write needs lies together: with many connections none of it is in the cache.
+ */
 struct io {
     uint32_t magic;
     int fd; /* -1: closed */
     struct worker *worker;
-    io_handler *handler;
-    void *owner;
-    struct event read_event;
-    struct event *write_event;
-    struct timer *timer;
-    struct task turn;
-    struct buf in, out;
-    struct slice view; /* while `viewing`: what is unread of the bytes shown to the owner */
-    struct io_ticket *ticket;
     struct io_tls *tls; /* NULL: plain */
-    int64_t last_read_us, last_write_us;
-    int64_t end_by_us; /* when io_close_after_flush gives up */
-    uint64_t bytes_in, bytes_out;
-    struct net_address peer;
-    int error;
     enum io_end end;
     bool connecting; /* or shaking hands: no bytes of the owner's yet */
-    bool outgoing;   /* made by io_connect */
-    bool paused, eof, blocked;
+    bool blocked;
+    bool failed; /* IO_FAILED is owed */
+    int64_t last_write_us;
+    uint64_t bytes_out;
+    struct buf out;
+    /* So far, and without the room of `out`, what a write looks at: one cache line, asserted below.
+     */
+    struct buf in;
+    io_handler *handler;
+    void *owner;
+    bool outgoing; /* made by io_connect */
+    bool paused, eof;
     bool redispatch; /* unread bytes are to be shown again */
-    bool failed;     /* IO_FAILED is owed */
     bool busy;       /* an entry function is running */
     bool viewing;
     bool doomed; /* freed when the entry function returns */
+    int64_t last_read_us;
+    uint64_t bytes_in;
+    struct slice view; /* while `viewing`: what is unread of the bytes shown to the owner */
+    struct event read_event;
+    /* And so far what a read does. */
+    struct event *write_event;
+    struct timer *timer;
+    struct task turn;
+    struct io_ticket *ticket;
+    int64_t end_by_us; /* when io_close_after_flush gives up */
+    struct net_address peer;
+    int error;
 };
+_Static_assert(offsetof(struct io, out.data) <= CACHE_LINE, "what a write looks at is one line");
 
 /* Calls the owner; false when the io must not go on: it is closed, maybe to be freed. */
 bool io_dispatch(struct io *io, enum io_event ev);

@@ -24,11 +24,18 @@
 #define LISTEN_BACKLOG         4096
 #define ACCEPTS_PER_TURN       64
 #define ACCEPT_PAUSE_MS        100 /* after EMFILE and its like */
-#define DESCRIPTORS_PERCENT    95  /* of RLIMIT_NOFILE, less … */
-#define DESCRIPTORS_RESERVE    64  /* … these, for node links, Redis and files */
+#define DESCRIPTORS_PERCENT    95  /* of RLIMIT_NOFILE, less limits.descriptors_reserve */
 #define DESCRIPTORS_FREE_LIMIT 32  /* with fewer than this allowed, the share alone counts */
 
 /* Accepting. */
+
+void listener_limited(struct listener *l, const struct net_address *peer, enum limit which)
+{
+    char text[NET_ADDRESS_TEXT_MAX];
+    METRIC_INC(l->worker->metrics.connections_refused_total);
+    net_address_text(peer, text);
+    limit_reached(l->worker, which, text);
+}
 
 void listener_refused(struct listener *l, const struct net_address *peer, const char *why)
 {
@@ -40,18 +47,34 @@ void listener_refused(struct listener *l, const struct net_address *peer, const 
     log_warn(&l->set->log, "listen.refused name=%s peer=%s reason=%s", l->set->name, text, why);
 }
 
+static bool has_too_many(const struct worker *w)
+{
+    const struct workers *g = w->group;
+    int64_t open = 0, max = w->config->limits.connections;
+    if (max == 0)
+        return false;
+    for (int i = 0; i < g->count; i++)
+        open += METRIC_GET(g->workers[i].metrics.connections_open);
+    return open >= max;
+}
+
 static void admit(struct listener *l, int fd, struct net_address *peer)
 {
     struct listener_set *set = l->set;
     struct admission_count count;
     net_address_unmap(peer);
     if (fd >= set->fd_max && !set->essential) {
-        listener_refused(l, peer, "descriptors");
+        listener_limited(l, peer, LIMIT_DESCRIPTORS);
+        close(fd);
+        return;
+    }
+    if (!set->essential && has_too_many(l->worker)) {
+        listener_limited(l, peer, LIMIT_CONNECTIONS);
         close(fd);
         return;
     }
     if (!admission_enter(set->admission, peer, &count)) {
-        listener_refused(l, peer, "address_limit");
+        listener_limited(l, peer, count.refused);
         close(fd);
         return;
     }
@@ -95,6 +118,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
     struct listener *l = OBJ_CAST(struct listener, arg, LISTENER_MAGIC);
     int64_t start_us = clock_us();
+    worker_enter(l->worker, "listener.accept", start_us);
     accept_turn(l);
     worker_watch(l->worker, "listener.accept", start_us);
 }
@@ -172,8 +196,7 @@ static int open_all(struct listener_set *set)
     return 0;
 }
 
-/* ":PORT" means all addresses of both families, of IPv4 alone where there is no IPv6. */
-static int resolve(struct listener_set *set, const char *address)
+int listener_resolve(const char *address, struct net_address *out)
 {
     struct listen_address listen;
     char text[sizeof listen.host + 16];
@@ -192,17 +215,17 @@ static int resolve(struct listener_set *set, const char *address)
         const char *host = strcmp(listen.host, "localhost") == 0 ? "127.0.0.1" : listen.host;
         snprintf(text, sizeof text, "%s:%u", host, listen.port);
     }
-    return net_address_parse(text, &set->bound);
+    return net_address_parse(text, out);
 }
 
-static int descriptor_limit(void)
+static int descriptor_limit(int64_t reserve)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT32_MAX)
         return INT32_MAX;
     int share = (int)(limit.rlim_cur * DESCRIPTORS_PERCENT / 100);
-    int rest = share - DESCRIPTORS_RESERVE;
-    return rest >= DESCRIPTORS_FREE_LIMIT ? rest : share;
+    int64_t rest = share - reserve;
+    return rest >= DESCRIPTORS_FREE_LIMIT ? (int)rest : share;
 }
 
 static struct listener_set *set_new(struct workers *g, const struct listener_options *o)
@@ -216,7 +239,7 @@ static struct listener_set *set_new(struct workers *g, const struct listener_opt
     set->on_accept = o->on_accept;
     set->arg = o->arg;
     set->log = (struct log_id){"listen", -1, 0};
-    set->fd_max = descriptor_limit();
+    set->fd_max = descriptor_limit(c->limits.descriptors_reserve);
     set->admission = admission_new(o->essential ? 0 : c->limits.half_open_per_address,
                                    o->essential ? 0 : c->limits.connections_per_address,
                                    &(struct text_list){0}, NULL);
@@ -247,7 +270,7 @@ int listeners_open(struct listener_set **out, struct workers *g, const struct li
 {
     struct listener_set *set = set_new(g, o);
     char text[NET_ADDRESS_TEXT_MAX];
-    int err = resolve(set, o->address);
+    int err = listener_resolve(o->address, &set->bound);
     if (err < 0) {
         log_error(&set->log, "listen.failed name=%s address=\"%s\" error=\"not a numeric address\"",
                   set->name, o->address);

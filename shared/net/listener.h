@@ -26,6 +26,10 @@ struct listener_options {
     void *arg;
 };
 
+/* The address to bind to; ":PORT" means all addresses of both families, of IPv4 alone where there
+ * is no IPv6.  0, or ERR_TYPE when the host is not numeric. */
+int listener_resolve(const char *address, struct net_address *out);
+
 /* Opens the port on all workers, before their threads start.  0 or negative with errno's text
  * logged. */
 int listeners_open(struct listener_set **out, struct workers *g, const struct listener_options *o);

@@ -8,9 +8,7 @@
 
 #include <stdlib.h>
 
-#define GUEST_MAGIC       0x67756573U
-#define PROXY_DEADLINE_MS 5000 /* for the whole PROXY header */
-#define TLS_DEADLINE_MS   5000 /* for the handshake */
+#define GUEST_MAGIC 0x67756573U
 
 /* A connection that is counted, or waits for its PROXY header or handshake. */
 struct guest {
@@ -67,6 +65,13 @@ static void guest_refuse(struct guest *g, const char *why)
     io_free(&io);
 }
 
+static void guest_limited(struct guest *g, enum limit which)
+{
+    struct io *io = g->io;
+    listener_limited(g->listener, io_peer(io), which);
+    io_free(&io);
+}
+
 /* The connection counts for the address the balancer names, no longer for the balancer's own. */
 static bool guest_rename(struct guest *g, const struct proxy_header *h)
 {
@@ -80,7 +85,7 @@ static bool guest_rename(struct guest *g, const struct proxy_header *h)
 static void guest_start_tls(struct guest *g)
 {
     g->secure = true;
-    io_deadline(g->io, TLS_DEADLINE_MS);
+    io_deadline(g->io, limit_handshake_ms(g->listener->worker));
     io_start_tls(g->io, g->listener->set->tls, NULL);
 }
 
@@ -110,7 +115,7 @@ static void guest_read(struct guest *g)
     }
     io_consume(g->io, (size_t)n);
     if (h.has_source && !guest_rename(g, &h))
-        guest_refuse(g, "address_limit");
+        guest_limited(g, g->count.refused);
     else
         guest_admit(g);
 }
@@ -133,7 +138,7 @@ static void on_guest(struct io *io, enum io_event ev, void *owner)
         guest_read(g);
         break;
     case IO_TIMEOUT:
-        guest_refuse(g, g->secure ? "tls_timeout" : "proxy_timeout");
+        guest_limited(g, LIMIT_HANDSHAKE);
         break;
     case IO_FAILED:
         guest_failed(g);
@@ -163,7 +168,7 @@ void guest_take(struct listener *l, struct io *io, const struct admission_count 
     io_set_handler(io, on_guest, g);
     list_append(&l->waiting, &g->node);
     if (set->proxy_protocol)
-        io_deadline(io, PROXY_DEADLINE_MS);
+        io_deadline(io, limit_handshake_ms(l->worker));
     else
         guest_admit(g);
 }

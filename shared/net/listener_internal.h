@@ -40,6 +40,8 @@ struct listener_set {
     int count;
 };
 
+/* Turns a connection away because of a limit. */
+void listener_limited(struct listener *l, const struct net_address *peer, enum limit which);
 /* Counts a connection that is turned away, and says why now and then. */
 void listener_refused(struct listener *l, const struct net_address *peer, const char *why);
 

@@ -19,8 +19,9 @@ bool relay_admit(struct relay_guard *g, const struct relay_identity *self, struc
     if (v == RELAY_OK)
         return true;
     METRIC_INC(http_exchange_worker(x)->metrics.relay_auth_failed_total);
-    char text[RELAY_AUTH_TEXT_MAX];
-    relay_time_text(self, req, wall_ms, text);
+    char text[RELAY_AUTH_TEXT_MAX] = "";
+    if (v == RELAY_SKEWED)
+        relay_time_text(self, req, wall_ms, text);
     const struct http_header time = {RELAY_TIME_HEADER, slice_text(text)};
     http_respond_error_with(x, refusals[v].status, refusals[v].code, refusals[v].message, &time,
                             v == RELAY_SKEWED ? 1 : 0);

@@ -24,7 +24,7 @@ static void on_io(struct io *io, enum io_event ev, void *owner);
 
 struct rtmp_session *rtmp_session_new(struct rtmp_server *server, struct worker *w, struct io *io)
 {
-    struct rtmp_session *s = xcalloc(1, sizeof *s);
+    struct rtmp_session *s = xcalloc_line(sizeof *s);
     s->magic = RTMP_SESSION_MAGIC;
     s->phase = PHASE_HELLO;
     s->server = server;
@@ -40,7 +40,7 @@ struct rtmp_session *rtmp_session_new(struct rtmp_server *server, struct worker 
     buf_init(&s->held, RTMP_HELD_MAX);
     list_append(rtmp_server_sessions(server, w), &s->node);
     io_set_handler(io, on_io, s);
-    io_deadline(io, RTMP_HANDSHAKE_DEADLINE_MS);
+    io_deadline(io, limit_handshake_ms(w));
     return s;
 }
 
@@ -129,7 +129,7 @@ void rtmp_session_end_stream(struct rtmp_session *s)
     }
     s->phase = PHASE_IDLE;
     rtmp_session_pause(s, false);
-    io_deadline(s->io, RTMP_COMMAND_DEADLINE_MS);
+    io_deadline(s->io, limit_request_ms(s->worker));
 }
 
 void rtmp_session_free(struct rtmp_session **sp)
@@ -183,7 +183,7 @@ static ssize_t take_c2(struct rtmp_session *s, struct slice bytes)
     if (s->skip > 0)
         return (ssize_t)n;
     s->phase = PHASE_CONNECT;
-    io_deadline(s->io, RTMP_COMMAND_DEADLINE_MS);
+    io_deadline(s->io, limit_request_ms(s->worker));
     listener_established(s->io);
     return (ssize_t)n;
 }
@@ -208,16 +208,39 @@ static ssize_t take(struct rtmp_session *s, struct slice bytes)
     return take_chunk(s, bytes);
 }
 
-static void acknowledge(struct rtmp_session *s)
+static void send_acknowledgement(struct rtmp_session *s)
 {
     struct rtmp_reply r;
-    if (s->closing || (s->phase & PHASE_ESTABLISHED) == 0 ||
-        s->consumed - s->acked < s->peer_window)
-        return;
     s->acked = s->consumed;
     rtmp_reply_init(&r, s);
     rtmp_reply_control(&r, RTMP_ACK, (uint32_t)s->consumed);
     rtmp_reply_send(&r);
+}
+
+static bool owes_acknowledgement(const struct rtmp_session *s)
+{
+    return !s->closing && (s->phase & PHASE_ESTABLISHED) != 0 &&
+           s->consumed - s->acked >= s->peer_window;
+}
+
+static void limited(struct rtmp_session *s, enum limit which)
+{
+    char peer[NET_ADDRESS_TEXT_MAX];
+    net_address_text(io_peer(s->io), peer);
+    limit_reached(s->worker, which, peer);
+}
+
+/* Who has no leave to publish yet has few words to say. */
+static void count_unaccepted(struct rtmp_session *s, size_t n)
+{
+    if ((s->phase & (PHASE_PUBLISH | PHASE_PLAY)) != 0)
+        s->unaccepted = 0;
+    else
+        s->unaccepted += n;
+    if (s->closing || s->unaccepted <= (uint64_t)limit_unaccepted_bytes(s->worker))
+        return;
+    limited(s, LIMIT_UNACCEPTED);
+    rtmp_session_fail(s, ERR_TOO_LARGE);
 }
 
 size_t rtmp_session_feed(struct rtmp_session *s, struct slice bytes)
@@ -238,8 +261,10 @@ size_t rtmp_session_feed(struct rtmp_session *s, struct slice bytes)
         used += (size_t)n;
     }
     s->consumed += used;
+    count_unaccepted(s, used);
     tell_input_end(s);
-    acknowledge(s);
+    if (owes_acknowledgement(s))
+        send_acknowledgement(s);
     return used;
 }
 
@@ -266,10 +291,12 @@ static void on_time(struct rtmp_session *s)
 {
     if (s->closing)
         return;
-    if (s->phase == PHASE_PLAY)
+    if (s->phase == PHASE_PLAY) {
         ping(s);
-    else
-        leave(s, CLOSE_TIMEOUT, ERR_TIMEOUT);
+        return;
+    }
+    limited(s, (s->phase & (PHASE_HELLO | PHASE_C2)) != 0 ? LIMIT_HANDSHAKE : LIMIT_REQUEST);
+    leave(s, CLOSE_TIMEOUT, ERR_TIMEOUT);
 }
 
 static void on_drained(struct rtmp_session *s)

@@ -17,10 +17,8 @@
 struct rtmp_session;
 struct rtmp_server;
 
-#define RTMP_HANDSHAKE_DEADLINE_MS 5000  /* accept to the end of C2 */
-#define RTMP_COMMAND_DEADLINE_MS   10000 /* handshake to publish or play */
-#define RTMP_PING_EVERY_MS         10000 /* user control ping where nothing moves */
-#define RTMP_QUERY_MAX             1024  /* bytes of a query, terminator included */
+#define RTMP_PING_EVERY_MS 10000 /* user control ping where nothing moves */
+#define RTMP_QUERY_MAX     1024  /* bytes of a query, terminator included */
 
 /* Bits of capsEx (Enhanced RTMP v2, connect). */
 enum rtmp_caps {

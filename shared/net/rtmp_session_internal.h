@@ -2,6 +2,7 @@
 #define SLUICE_NET_RTMP_SESSION_INTERNAL_H
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/obj.h"
 #include "net/rtmp_session.h"
 #include "proto/rtmp_chunk.h"
@@ -40,45 +41,48 @@ enum rtmp_phase {
 #define PHASE_CONNECTED   (PHASE_IDLE | PHASE_PUBLISH | PHASE_PLAY)
 #define PHASE_ESTABLISHED (PHASE_CONNECT | PHASE_CONNECTED)
 
+/* What each message needs comes first: with many connections none of it is in the cache. */
 struct rtmp_session {
     uint32_t magic;
     enum rtmp_phase phase;
-    struct rtmp_server *server;
     struct worker *worker;
     struct io *io;
-    struct log_id log;
-    struct list node; /* of the server's sessions on this worker */
-    struct task reaper;
-    struct rtmp_chunk_reader reader;
-    struct buf held; /* answers while `mid_message` */
-
-    /* Of connect, then of publish or play; NULL before. */
-    char *app, *app_query;
-    char *name, *query;
-    struct rtmp_request request;
-    const struct rtmp_handler *handler;
-    void *handler_object; /* NULL: none open */
-
-    int64_t opened_us;
-    uint64_t consumed, acked; /* bytes of the client read, and told that they were */
-    uint32_t peer_window;     /* bytes after which the client wants an acknowledgement */
-    uint32_t our_window;      /* as announced last */
-    uint32_t out_chunk_size;
-    uint32_t skip; /* bytes of C2 still to come */
-    int error;     /* enum err behind why, or 0 */
-    enum close_reason why, ended_why;
-
+    bool closing;
+    bool mid_message; /* the handler's bytes stop inside a message */
+    struct buf held;  /* answers while `mid_message` */
+    /* So far what a write of the handler looks at: one cache line, asserted below. */
     bool stream_created;
     bool audio, video;  /* what the player wants to get */
     bool keep_previous; /* the player asked not to reset */
     bool delivered;     /* on_message was called since on_input_end */
     bool ended;         /* a stream ended cleanly on this connection, with `ended_why` */
-    bool mid_message;   /* the handler's bytes stop inside a message */
     bool asked;         /* to connect again */
     bool has_more;      /* the turn was over before what was read */
     bool paused;
-    bool closing;
+    const struct rtmp_handler *handler;
+    void *handler_object;     /* NULL: none open */
+    uint64_t consumed, acked; /* bytes of the client read, and told that they were */
+    uint64_t unaccepted;      /* bytes since it last published or played */
+    uint32_t peer_window;     /* bytes after which the client wants an acknowledgement */
+    uint32_t out_chunk_size;
+    struct rtmp_chunk_reader reader;
+    /* And so far what reading a message does. */
+    struct rtmp_server *server;
+    struct log_id log;
+    struct list node; /* of the server's sessions on this worker */
+    struct task reaper;
+    /* Of connect, then of publish or play; NULL before. */
+    char *app, *app_query;
+    char *name, *query;
+    struct rtmp_request request;
+    int64_t opened_us;
+    uint32_t our_window; /* as announced last */
+    uint32_t skip;       /* bytes of C2 still to come */
+    int error;           /* enum err behind why, or 0 */
+    enum close_reason why, ended_why;
 };
+_Static_assert(offsetof(struct rtmp_session, held.data) <= CACHE_LINE,
+               "what a write looks at is one line");
 
 /* rtmp_session.c */
 

@@ -71,6 +71,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     struct worker *w = u->worker;
     int64_t start_us = clock_us();
     int count = UDP_BATCH;
+    worker_enter(w, "udp", start_us);
     u->reading = true;
     for (int i = 0; i < UDP_BATCHES && count == UDP_BATCH && !u->closed; i++) {
         count = receive(u);

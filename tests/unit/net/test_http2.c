@@ -752,6 +752,25 @@ static void draining_says_so(void **state)
     assert_int_equal(BODY(big_id).len, BIG_LEN);
 }
 
+/* Who comes to a node that goes out of service is answered once. */
+static void retired_says_so_after_an_answer(void **state)
+{
+    struct site *s = *state;
+    http_server_retire(s->server, s->f.w, true);
+    hang_up(s);
+    dial(s, 65535, true);
+    assert_int_equal(get(s, "/ok"), 200);
+    CLIENT_UNTIL(&s->c, &s->f, s->c.eof);
+    assert_true(s->c.goaway);
+    assert_int_equal(s->c.goaway_error, NGHTTP2_NO_ERROR);
+    http_server_retire(s->server, s->f.w, false);
+    hang_up(s);
+    dial(s, 65535, true);
+    assert_int_equal(get(s, "/ok"), 200);
+    assert_int_equal(get(s, "/ok"), 200);
+    assert_false(s->c.goaway);
+}
+
 static void set_times(struct site *s, int64_t head_ms, int64_t idle_ms, int64_t answer_ms)
 {
     http_server_set_times(s->server, &(struct http_times){head_ms, idle_ms, answer_ms, 1 << 30});
@@ -1009,6 +1028,7 @@ int main(void)
         TEST(a_reset_ends_its_exchange_alone),
         TEST(a_lost_connection_ends_all),
         TEST(draining_says_so),
+        TEST(retired_says_so_after_an_answer),
         TEST(deadlines),
         TEST(a_peer_that_takes_nothing_is_let_go),
         TEST(floods_end_the_connection),

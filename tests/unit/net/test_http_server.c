@@ -405,12 +405,13 @@ static void cors_answers(void **state)
     ask(s, "GET /ok HTTP/1.1\r\n" END);
     assert_true(inbox_has(&s->in, "\r\nAccess-Control-Allow-Origin: *\r\n"));
     assert_true(inbox_has(&s->in, "\r\nAccess-Control-Expose-Headers: Content-Length, "
-                                  "Content-Range, Date, Age, ETag, Location, Link\r\n"));
+                                  "Content-Range, Date, Age, ETag, Location, Link, "
+                                  "Accept-Patch, Retry-After\r\n"));
     assert_int_equal(ask(s, "OPTIONS /ok HTTP/1.1\r\n" END), 204);
     assert_true(
         inbox_has(&s->in, "\r\nAccess-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n"));
     assert_true(inbox_has(&s->in, "\r\nAccess-Control-Allow-Headers: Range, If-None-Match, "
-                                  "Authorization, Content-Type\r\n"));
+                                  "If-Match, Authorization, Content-Type\r\n"));
     assert_int_equal(ask(s, "OPTIONS /nothing HTTP/1.1\r\n" END), 404);
     hang_up(s);
     serve(s, "https://example.org");
@@ -507,6 +508,41 @@ static void many_pipelined_requests(void **state)
     }
     READ_UNTIL(&s->f, &s->in, s->fd, inbox_count(&s->in, "\r\n\r\nok") == COUNT);
     free(all);
+}
+
+static int send_many(struct site *s, const char *request, int count)
+{
+    size_t one = strlen(request);
+    char *all = xmalloc((size_t)count * one + 1);
+    for (int i = 0; i < count; i++)
+        memcpy(all + (size_t)i * one, request, one);
+    all[(size_t)count * one] = '\0';
+    send_text(s->fd, all);
+    free(all);
+    return count;
+}
+
+/* What came together is answered together: a write for many, in order, content among it. */
+static void answers_share_writes(void **state)
+{
+    struct site *s = *state;
+    uint64_t before = s->f.w->metrics.writes_total;
+    int count = send_many(s, "GET /ok HTTP/1.1\r\nHost: h\r\n\r\n", 300);
+    send_text(s->fd, "GET /prepared HTTP/1.1\r\nHost: h\r\n\r\nGET /ok HTTP/1.1\r\n" END);
+    READ_UNTIL(&s->f, &s->in, s->fd, s->in.eof);
+    assert_int_equal(inbox_count(&s->in, "\r\n\r\nok"), count + 1);
+    assert_int_equal(s->in.data[s->in.len - 1], 'k');
+    assert_in_range(s->f.w->metrics.writes_total - before, 1, 100);
+}
+
+/* Nobody who means well is refused a thousand times on one connection. */
+static void a_thousand_refusals(void **state)
+{
+    struct site *s = *state;
+    send_many(s, "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n", HTTP1_REFUSED_MAX + 10);
+    READ_UNTIL(&s->f, &s->in, s->fd, s->in.eof);
+    assert_int_equal(inbox_count(&s->in, "HTTP/1.1 404 "), HTTP1_REFUSED_MAX);
+    assert_int_equal(inbox_count(&s->in, "Connection: close"), 1);
 }
 
 static void http_1_0_may_stay(void **state)
@@ -844,6 +880,8 @@ int main(void)
         SITE_TEST(a_request_may_be_cut_anywhere),
         SITE_TEST(pipelined_requests_are_answered_in_order),
         SITE_TEST(many_pipelined_requests),
+        SITE_TEST(answers_share_writes),
+        SITE_TEST(a_thousand_refusals),
         SITE_TEST(http_1_0_may_stay),
         SITE_TEST(expect_continue),
         SITE_TEST(a_peer_that_leaves_is_told),

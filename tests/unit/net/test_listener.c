@@ -240,6 +240,7 @@ static void few_descriptors_are_kept_for_nodes(void **state)
     struct door *d = *state;
     struct rlimit old, tight;
     int spare[64];
+    d->f.config.limits.descriptors_reserve = 64;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
     tight = old;
     tight.rlim_cur = 120;

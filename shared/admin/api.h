@@ -18,6 +18,7 @@ struct api;
 struct api_listen {
     char rtmp[NET_ADDRESS_TEXT_MAX], http[NET_ADDRESS_TEXT_MAX], cluster[NET_ADDRESS_TEXT_MAX],
         admin[NET_ADDRESS_TEXT_MAX], rtmps[NET_ADDRESS_TEXT_MAX], https[NET_ADDRESS_TEXT_MAX];
+    struct text_list webrtc; /* one for each worker */
 };
 
 struct api_options {

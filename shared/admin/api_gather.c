@@ -90,15 +90,25 @@ static void describe(const struct gather_part *p, const struct feed *f, struct a
 static void collect_feed(struct feed *f, void *arg)
 {
     struct gather_part *p = arg;
-    bool described = f->is_home && is_published(f);
+    /* Of what is made of a stream only the players count, as players of it. */
+    bool described = f->is_home && is_published(f) && name_derivation(f->name) == NULL;
     if (!described && !has_viewers(f))
         return;
     struct api_stream *row = add_row(p);
-    must(slice_copy(slice_text(f->name), row->name, sizeof row->name));
+    name_base(f->name, row->name);
     for (int i = 0; i < API_VIEWER_KINDS; i++)
         row->viewers[i] = f->viewers[i];
     if (described)
         describe(p, f, row);
+}
+
+static void collect_of_one(struct feed *f, void *arg)
+{
+    struct gather_part *p = arg;
+    char name[NAME_STREAM_MAX + 1];
+    name_base(f->name, name);
+    if (strcmp(name, p->gather->name) == 0)
+        collect_feed(f, p);
 }
 
 static void arrive(struct message *m);
@@ -107,12 +117,7 @@ static void collect(struct message *m)
 {
     struct gather_part *p = container_of(m, struct gather_part, message);
     struct gather *g = p->gather;
-    struct hub *hub = g->api->o.hub;
-    struct feed *one = g->name[0] != '\0' ? feed_find(hub, p->worker, g->name) : NULL;
-    if (g->name[0] == '\0')
-        feed_each(hub, p->worker, collect_feed, p);
-    else if (one != NULL)
-        collect_feed(one, p);
+    feed_each(g->api->o.hub, p->worker, g->name[0] == '\0' ? collect_feed : collect_of_one, p);
     p->message.run = arrive;
     worker_post(g->back, &p->message);
 }

@@ -5,6 +5,7 @@
 #include "admin/api_internal.h"
 
 #include "base/obj.h"
+#include "core/memory_guard.h"
 
 #define METRICS_BYTES_MAX (256 * 1024) /* of the whole text */
 
@@ -38,6 +39,9 @@ static int print_metrics(const struct api *a, struct buf *out)
         {"log_memory_bytes", "Bytes counted against stream.memory_bytes",
          (int64_t)atomic_load_explicit(&account->bytes, memory_order_relaxed)},
         {"log_memory_max_bytes", "stream.memory_bytes", (int64_t)account->max},
+        {"memory_max_bytes", "limits.memory_bytes", o->config->limits.memory_bytes},
+        {"memory_level", "0: enough, 1: no new viewers, 2: no new streams, slow viewers go",
+         memory_level(o->workers)},
         {"viewers", "Viewers of all kinds", o->viewers(o->node)},
         {"workers", "Worker threads", o->workers->count},
         {"draining", "1 while the node goes out of service", o->is_draining(o->node)},

@@ -20,6 +20,9 @@ static json_t *listen_json(const struct api_listen *l)
 {
     json_t *out = json_pack("{s:s,s:s,s:s,s:[],s:s}", "rtmp", l->rtmp, "http", l->http, "cluster",
                             l->cluster, "webrtc", "admin", l->admin);
+    json_t *webrtc = json_object_get(out, "webrtc");
+    for (size_t i = 0; i < l->webrtc.count; i++)
+        json_array_append_new(webrtc, json_string(l->webrtc.items[i]));
     if (l->rtmps[0] != '\0')
         json_object_set_new(out, "rtmps", json_string(l->rtmps));
     if (l->https[0] != '\0')

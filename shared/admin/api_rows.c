@@ -41,6 +41,8 @@ static json_t *tracks_json(const struct api_stream *s)
         json_t *track =
             json_pack("{s:i,s:s,s:s,s:I}", "id", (int)t->id, "kind", track_kinds[t->kind], "codec",
                       flv_codec_name(t->codec), "frames", (json_int_t)t->frames);
+        if (flv_codec_needs_webrtc(t->codec))
+            must(json_object_set_new(track, "players", json_pack("[s]", "whep")) == 0);
         must(json_array_append_new(out, track) == 0);
     }
     return out;

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/obj.h"
+#include "core/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +97,13 @@ static const struct cluster_backend *backend_of(enum cluster_backend_kind kind)
     panic("cluster backend %d", (int)kind);
 }
 
+static void on_known_look(void *arg)
+{
+    struct cluster *c = OBJ_CAST(struct cluster, arg, CLUSTER_MAGIC);
+    bool more = known_expire(&c->known, clock_us());
+    timer_set_ms(&c->known_look, more ? 0 : KNOWN_LOOK_MS);
+}
+
 static void run_start(struct cluster_request *r)
 {
     struct cluster *c = r->cluster;
@@ -103,8 +111,10 @@ static void run_start(struct cluster_request *r)
     log_info(&c->log, "cluster.start backend=%s name=%s node=%s instance=%016llx addr=%s",
              c->backend->name, c->worker->config->cluster.name, c->self.node,
              (unsigned long long)c->self.instance, c->self.relay_address);
-    if (!c->closing)
-        c->backend->start(c->state);
+    if (c->closing)
+        return;
+    timer_set_ms(&c->known_look, KNOWN_LOOK_MS);
+    c->backend->start(c->state);
 }
 
 int cluster_open(struct cluster **out, struct workers *g, const struct cluster_self *self,
@@ -121,6 +131,7 @@ int cluster_open(struct cluster **out, struct workers *g, const struct cluster_s
     c->arg = arg;
     c->backend = backend;
     known_init(&c->known);
+    timer_init(&c->known_look, c->worker, "cluster.known", on_known_look, c);
     c->watched = map_new();
     cluster_held_init(c);
     cluster_revalidate_init(c);
@@ -184,6 +195,7 @@ void cluster_free(struct cluster **cp)
     if (c->state != NULL)
         c->backend->free(&c->state);
     known_fini(&c->known);
+    timer_fini(&c->known_look);
     timer_fini(&c->revalidate);
     cluster_held_fini(c);
     map_each(c->watched, free_watch, NULL);

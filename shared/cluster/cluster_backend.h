@@ -17,6 +17,7 @@ struct cluster_request; /* an acquire, lookup, nodes or release that waits for i
 
 struct cluster_backend {
     const char *name;
+    bool is_alone; /* no other node will ever tell anything: what has ended is not remembered */
     int (*open)(struct cluster *c, void **state, char error[CONFIG_ERROR_MAX]);
     /* Starts its timers and connections; called on the worker's thread once loops run. */
     void (*start)(void *state);

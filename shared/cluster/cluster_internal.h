@@ -25,6 +25,7 @@ struct cluster {
     bool closing, fatal_told;
 
     struct known_table known;
+    struct timer known_look;
     struct map *watched; /* name -> struct watch */
     struct map *held;    /* name -> struct cluster_held */
     struct list held_list;

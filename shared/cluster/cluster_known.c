@@ -42,22 +42,30 @@ struct known *known_get(struct known_table *t, const char *name, int64_t now_us)
     return NULL;
 }
 
-/* Each new entry pays for two old ones, so the table shrinks without a timer. */
-static void make_room(struct known_table *t, int64_t now_us)
+void known_drop(struct known_table *t, struct known **kp)
 {
-    for (int i = 0; i < 2 && !list_empty(&t->oldest); i++) {
+    forget(t, *kp);
+    *kp = NULL;
+}
+
+bool known_expire(struct known_table *t, int64_t now_us)
+{
+    for (int i = 0; i < KNOWN_LOOK_MAX; i++) {
         struct known *k = LIST_FIRST(&t->oldest, struct known, node);
-        if (!too_old(k, now_us) && map_count(t->map) < KNOWN_STREAMS_MAX)
-            return;
+        if (k == NULL || !too_old(k, now_us))
+            return false;
         forget(t, k);
     }
+    return true;
 }
 
 struct known *known_touch(struct known_table *t, const char *name, int64_t now_us)
 {
     struct known *k = known_get(t, name, now_us);
     if (k == NULL) {
-        make_room(t, now_us);
+        struct known *oldest = LIST_FIRST(&t->oldest, struct known, node);
+        if (oldest != NULL && map_count(t->map) >= KNOWN_STREAMS_MAX)
+            forget(t, oldest);
         size_t len = strlen(name);
         k = xcalloc(1, sizeof *k + len + 1);
         memcpy(k->name, name, len + 1);

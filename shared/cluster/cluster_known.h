@@ -8,10 +8,12 @@
 /*
  * The memory of owners: the highest (epoch, instance) seen for each stream, so that a lower one is
  * told apart even when the directory has forgotten.  Bounded by number and by time; the one touched
- * longest ago goes first.
+ * longest ago goes first.  Who owns the table looks every KNOWN_LOOK_MS for what is too old.
  */
 #define KNOWN_STREAMS_MAX 65536
 #define KNOWN_KEEP_US     (600LL * 1000000) /* since it was last touched */
+#define KNOWN_LOOK_MS     10000
+#define KNOWN_LOOK_MAX    1024 /* that go in one look: a fraction of a millisecond */
 
 struct known {
     struct list node; /* oldest first */
@@ -40,6 +42,10 @@ void known_fini(struct known_table *t);
 struct known *known_get(struct known_table *t, const char *name, int64_t now_us);
 /* The entry, made when there was none (epoch 0), touched now. */
 struct known *known_touch(struct known_table *t, const char *name, int64_t now_us);
+
+void known_drop(struct known_table *t, struct known **kp);
+/* Drops what is too old, KNOWN_LOOK_MAX at most; whether more is left. */
+bool known_expire(struct known_table *t, int64_t now_us);
 
 /* Below, at or above 0 as the entry is lower than, equal to or higher than (epoch, instance). */
 int known_compare(const struct known *k, uint64_t epoch, uint64_t instance);

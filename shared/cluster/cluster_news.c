@@ -34,8 +34,10 @@ static void tell(struct cluster *c, const struct known *k, const struct cluster_
 static void fence(struct cluster *c, struct cluster_held *held, const struct cluster_owner *owner)
 {
     cluster_unhold(c, held);
-    log_warn(&c->log, "claim.fenced stream=%s epoch=%" PRIu64 " by=%s higher=%" PRIu64,
-             held->claim.name, held->epoch, owner->node, owner->epoch);
+    /* Who has lost its publisher waits for just that. */
+    LOG_AT(held->lost ? LOG_INFO : LOG_WARN, &c->log,
+           "claim.fenced stream=%s epoch=%" PRIu64 " by=%s higher=%" PRIu64, held->claim.name,
+           held->epoch, owner->node, owner->epoch);
     if (c->backend->fenced != NULL)
         c->backend->fenced(c->state, held->claim.name, held->epoch);
     if (c->events.on_fenced != NULL)
@@ -70,6 +72,8 @@ static void on_ended(struct cluster *c, const char *name, const struct cluster_o
         return;
     known_set(k, owner);
     tell(c, k, owner);
+    if (c->backend->is_alone && owner->instance == c->self.instance)
+        known_drop(&c->known, &k);
 }
 
 static void on_lower(struct cluster *c, struct known *k, const struct cluster_owner *owner,

@@ -220,10 +220,15 @@ void cluster_backend_answer_release(struct cluster_request *r)
 static void run_lookup(struct cluster_request *r)
 {
     struct cluster *c = r->cluster;
+    const struct cluster_held *held = cluster_backend_held(c, r->claim.name);
+    struct cluster_owner self;
     METRIC_INC(c->worker->metrics.lookups_total);
-    if (c->closing)
+    if (c->closing) {
         cluster_request_answer(r);
-    else
+    } else if (held != NULL) {
+        cluster_backend_held_owner(c, held, &self);
+        cluster_backend_answer_owner(r, &self);
+    } else
         c->backend->lookup(c->state, r->claim.name, r);
 }
 

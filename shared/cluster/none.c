@@ -12,6 +12,7 @@
 
 struct none {
     struct cluster *cluster;
+    uint64_t last_epoch; /* that was granted: they rise, whatever the clock does */
 };
 
 static int none_open(struct cluster *c, void **state, char error[CONFIG_ERROR_MAX])
@@ -32,14 +33,17 @@ static void none_acquire(void *state, const struct cluster_claim *claim, struct 
 {
     struct none *n = state;
     const struct cluster_held *held = cluster_backend_held(n->cluster, claim->name);
+    uint64_t floor = claim->floor > n->last_epoch ? claim->floor : n->last_epoch;
     struct cluster_claimed answer = {.verdict = CLAIM_GRANTED,
-                                     .epoch = cluster_backend_next_epoch(n->cluster, claim->floor),
+                                     .epoch = cluster_backend_next_epoch(n->cluster, floor),
                                      .owner.from_directory = true,
                                      .next_msn = CLUSTER_NEXT_NONE,
                                      .next_dsn = CLUSTER_NEXT_NONE};
     int takeovers = 0;
     if (held != NULL)
         cluster_backend_judge_held(n->cluster, held, claim, &answer, &takeovers);
+    if (answer.epoch > n->last_epoch)
+        n->last_epoch = answer.epoch;
     cluster_backend_answer_claim(r, &answer, takeovers);
 }
 
@@ -93,6 +97,7 @@ static void none_free(void **state)
 
 const struct cluster_backend cluster_backend_none = {
     .name = "none",
+    .is_alone = true,
     .open = none_open,
     .start = none_start,
     .acquire = none_acquire,

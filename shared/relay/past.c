@@ -120,7 +120,7 @@ static int take_frame(struct past *p, const struct relay_record *rec)
     p->bytes += sizeof *f + rec->payload.len;
     if (p->bytes > p->bytes_max)
         return ERR_TOO_LARGE;
-    int err = relay_frame_new(rec, &f);
+    int err = relay_frame_new(NULL, rec, &f);
     if (err < 0)
         return err;
     relay_cut_give(&p->cut, f);

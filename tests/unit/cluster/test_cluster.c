@@ -337,12 +337,30 @@ static void the_memory_is_bounded(void **state)
     assert_null(known_get(&t, "a/999", 1000));
     assert_non_null(known_get(&t, "a/1000", 1000));
     assert_null(known_get(&t, "a/1000", 1001 + KNOWN_KEEP_US + 1));
-    /* New ones push out what is too old. */
-    for (int i = 0; i < 100; i++) {
-        snprintf(name, sizeof name, "b/%d", i);
-        known_touch(&t, name, 10 * KNOWN_KEEP_US);
+    known_fini(&t);
+}
+
+static void what_is_too_old_goes_by_the_clock(void **state)
+{
+    struct known_table t;
+    char name[32];
+    known_init(&t);
+    for (int i = 0; i < KNOWN_LOOK_MAX + 100; i++) {
+        snprintf(name, sizeof name, "a/%d", i);
+        known_touch(&t, name, i);
     }
-    assert_int_equal(map_count(t.map), KNOWN_STREAMS_MAX - 1 - 100);
+    known_touch(&t, "a/7", KNOWN_KEEP_US);
+    assert_false(known_expire(&t, KNOWN_KEEP_US));
+    assert_int_equal(map_count(t.map), KNOWN_LOOK_MAX + 100);
+    assert_false(known_expire(&t, KNOWN_KEEP_US + 10));
+    assert_int_equal(map_count(t.map), KNOWN_LOOK_MAX + 100 - 9);
+    /* Some at a time; what was touched since stays. */
+    assert_true(known_expire(&t, 2 * KNOWN_KEEP_US));
+    assert_false(known_expire(&t, 2 * KNOWN_KEEP_US));
+    assert_int_equal(map_count(t.map), 1);
+    assert_non_null(known_get(&t, "a/7", 2 * KNOWN_KEEP_US));
+    assert_false(known_expire(&t, 2 * KNOWN_KEEP_US + 1));
+    assert_int_equal(map_count(t.map), 0);
     known_fini(&t);
 }
 
@@ -475,6 +493,7 @@ int main(void)
         cmocka_unit_test(a_higher_epoch_fences),
         cmocka_unit_test(a_lower_epoch_is_believed_after_15_s),
         cmocka_unit_test(the_memory_is_bounded),
+        cmocka_unit_test(what_is_too_old_goes_by_the_clock),
         cmocka_unit_test(one_node_is_all),
         cmocka_unit_test(after_closing_every_request_is_answered),
         cmocka_unit_test(callbacks_come_on_the_callers_worker),

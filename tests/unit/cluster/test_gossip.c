@@ -632,7 +632,6 @@ static void bounds_hold(void **state)
     sim_fini(&s);
 }
 
-/* A hundred nodes of a hundred streams each. */
 static bool all_streams_known(struct sim *s, void *arg)
 {
     size_t want = *(size_t *)arg * (s->count - 1);
@@ -642,14 +641,7 @@ static bool all_streams_known(struct sim *s, void *arg)
     return true;
 }
 
-/* What every node holds of all others: an instrumented build takes minutes for a million streams.
- */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { STREAMS = 10 };
-#else
-enum { STREAMS = 100 };
-#endif
-
+/* A hundred nodes of STREAMS streams each. */
 static void hundred_nodes(void **state)
 {
     enum { NODES = 100 };

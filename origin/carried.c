@@ -29,6 +29,7 @@ struct carried {
     struct publisher *publisher;
     struct log_id log;
     char name[NAME_STREAM_MAX + 1], peer[NAME_NODE_MAX + 1];
+    struct frame_pool pool;
     struct timer timer; /* keepalives, and the watch on theirs */
     int64_t last_in_us; /* clock_us */
     bool full;          /* nothing is read for now */
@@ -42,6 +43,7 @@ static void carried_free(struct carried *c, bool clean)
 {
     publisher_close(&c->publisher, clean);
     timer_fini(&c->timer);
+    frame_pool_fini(&c->pool);
     OBJ_POISON(c);
     free(c);
 }
@@ -131,7 +133,7 @@ static const struct publisher_ops publisher_ops = {
 static int take_frame(struct carried *c, const struct relay_record *rec)
 {
     struct frame *f;
-    int err = relay_frame_new(rec, &f);
+    int err = relay_frame_new(&c->pool, rec, &f);
     if (err < 0)
         return err;
     if (!c->begun)

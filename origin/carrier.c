@@ -38,6 +38,7 @@ static void carrier_free(struct carrier *k)
     if (k->accepted)
         METRIC_ADD(k->worker->metrics.carried_publishers, -1);
     list_remove(&k->node);
+    hub_leave_seat(k->table->hub, &k->seat);
     OBJ_POISON(k);
     free(k);
 }
@@ -218,6 +219,7 @@ static struct carrier *carrier_new(struct carriers *t, struct contender *c)
     task_init(&k->reap, on_reap, k);
     k->give_up_us = clock_us() + CARRY_FIRST_MS * 1000;
     list_append(&t->carriers, &k->node);
+    hub_take_seat(t->hub, k->name, true, &k->seat);
     return k;
 }
 
@@ -236,7 +238,7 @@ void carrier_enter(struct carriers *t, struct contender *c)
         refuse(c, CLOSE_DRAIN);
         return;
     }
-    if (!hub_has_memory(t->hub)) {
+    if (!hub_admits(t->hub, t->worker, c->name, true)) {
         refuse(c, CLOSE_OVERLOAD);
         return;
     }

@@ -14,6 +14,7 @@ struct carrier {
     struct carriers *table;
     struct worker *worker;
     struct list node;
+    struct hub_seat seat;
     struct log_id log_id;
     struct contender *contender; /* NULL once it has left */
     char name[NAME_STREAM_MAX + 1], proto[8], identity[CLUSTER_PUBLISHER_MAX];

@@ -52,6 +52,7 @@ struct claim *claim_new(struct claims *t, const char *name)
     timer_init(&cl->retry, t->worker, "claim.retry", on_retry, cl);
     claim_previous_init(cl);
     map_put(t->by_name, name, cl);
+    hub_take_seat(t->hub, name, true, &cl->seat);
     return cl;
 }
 
@@ -62,6 +63,7 @@ void claim_free(struct claim **clp)
     must(cl->owner == NULL && list_empty(&cl->waiting));
     claim_drop_kept(cl);
     map_take(cl->table->by_name, cl->name);
+    hub_leave_seat(cl->table->hub, &cl->seat);
     segmenter_fini(&cl->segmenter);
     claim_previous_fini(cl);
     timer_fini(&cl->watch);
@@ -232,7 +234,7 @@ void claim_take(struct claim *cl, struct contender *c, uint64_t epoch)
 
 static void note_media(struct claim *cl)
 {
-    cl->last_media_us = clock_us();
+    cl->last_media_us = worker_now_us(cl->table->worker);
     if (cl->media_seen)
         return;
     cl->media_seen = true;

@@ -65,21 +65,21 @@ struct contender_news {
 
 /* A publisher as the home worker of its stream sees it: embedded in what makes it. */
 struct contender {
-    /* Set before claims_enter(). */
-    char name[NAME_STREAM_MAX + 1];
-    char identity[CLUSTER_PUBLISHER_MAX];
-    char proto[8];
-    /* May be called from inside any function of this header; calls back none of them. */
-    void (*tell)(struct contender *c, const struct contender_news *news);
-
+    /* claim*.c only */
+    struct claim *claim;
+    struct list wait;                /* in its claim's list of those who wait */
+    int64_t hold_until_us, retry_us; /* clock_us */
     /* carrier.c only */
     struct carrier *carrier;
     /* carrier.c or claim*.c only */
     struct list node; /* in the table's list of all */
-    /* claim*.c only */
-    struct list wait; /* in its claim's list of those who wait */
-    struct claim *claim;
-    int64_t hold_until_us, retry_us; /* clock_us */
+
+    /* Set before claims_enter(). */
+    /* May be called from inside any function of this header; calls back none of them. */
+    void (*tell)(struct contender *c, const struct contender_news *news);
+    char name[NAME_STREAM_MAX + 1];
+    char identity[CLUSTER_PUBLISHER_MAX];
+    char proto[8];
 };
 
 /* All claims of one home worker. */

@@ -30,7 +30,7 @@ const struct run *claim_cut_last(const struct claim *cl)
 static bool is_last(const struct claim *cl, const struct run *before)
 {
     const struct claim_previous *p = &cl->previous;
-    if (p->owner.found)
+    if (p->found)
         return before->epoch == p->epoch;
     return before->origin == NULL &&
            (cl->next.msn == CLUSTER_NEXT_NONE || cl->next.epoch <= cl->last_epoch);

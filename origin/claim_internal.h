@@ -11,11 +11,9 @@
 
 #define CLAIM_MAGIC 0x636c6169
 
-/* What the owner before us had: asked for with the grant, used when our run is there. */
-struct claim_previous {
-    struct cluster_owner owner; /* found: another node, which had it */
-    uint64_t epoch;             /* of its last run, when all of that is here */
-    bool asking;
+/* Asking for what the owner before us had. */
+struct claim_search {
+    struct cluster_owner owner; /* before us; found: another node */
     struct past *past;
     /* When the owner before does not hand its run over: what other nodes have of it, and the
      * highest numbers that they have seen. */
@@ -29,34 +27,44 @@ struct claim_previous {
     const struct claim_other *holder; /* is asked for it instead of the owner; or NULL */
     bool others_listed;
     size_t others_left; /* answers */
-    uint64_t msn, dsn;
     struct timer by;
     struct past_block blocks[LOG_RUNS_MAX - 1]; /* each the run that the one before goes on from */
     size_t count;
 };
 
+/* What the owner before us had: asked for with the grant, used when our run is there. */
+struct claim_previous {
+    bool found; /* it was another node */
+    bool asking;
+    uint64_t epoch;              /* of its last run, when all of that is here */
+    uint64_t msn, dsn;           /* the highest that other nodes have seen */
+    struct claim_search *search; /* while asking, and until what came is used; or NULL */
+};
+
 struct claim {
     uint32_t magic;
-    struct claims *table;
-    struct log_id log;
-    const char *name; /* the feed's */
-    struct feed *feed;
-    struct feed_source source; /* attached unless NONE */
     enum claim_state state;
-    uint64_t epoch;             /* unless NONE */
+    struct claims *table;
+    struct feed *feed;
     struct contender *owner;    /* OPEN and LIVE */
-    bool media_seen;            /* from the owner */
+    int64_t last_media_us;      /* clock_us of its last media, at first of the grant */
     uint32_t tracks;            /* as the cluster was told */
-    uint64_t last_epoch;        /* of the run before ours in the feed's log, when ours was opened */
-    struct segmenter segmenter; /* of the run that is open: LIVE and LOST */
+    bool media_seen;            /* from the owner */
     bool declared;              /* what the run is like has been told */
+    struct segmenter segmenter; /* of the run that is open: LIVE and LOST */
+
+    struct log_id log;
+    const char *name;          /* the feed's */
+    struct feed_source source; /* attached unless NONE */
+    struct hub_seat seat;
+    uint64_t epoch;      /* unless NONE */
+    uint64_t last_epoch; /* of the run before ours in the feed's log, when ours was opened */
     struct claim_next {
         int64_t msn, dsn; /* CLUSTER_NEXT_NONE: not known */
         uint64_t epoch;   /* of the run that they go on from */
     } next;               /* as the cluster said with the last grant */
     struct claim_previous previous;
-    int64_t last_media_us; /* clock_us of its last media, at first of the grant */
-    struct timer watch;    /* OPEN, LIVE: the owner is silent; LOST: it does not come back */
+    struct timer watch; /* OPEN, LIVE: the owner is silent; LOST: it does not come back */
 
     struct list waiting;
     uint32_t waiting_count;
@@ -109,7 +117,7 @@ void claim_previous_ask(struct claim *cl, const struct cluster_owner *owner, boo
 void claim_previous_answered(struct claim *cl);
 /* claim_others.c: asks the other nodes how far they have the stream; no longer. */
 void claim_others_ask(struct claim *cl);
-void claim_others_drop(struct claim *cl);
+void claim_others_drop(struct claim_search *s);
 /* No longer: what has not come by now is given up. */
 void claim_previous_give_up(struct claim *cl);
 /* Puts what has come among the feed's runs before the newest. */

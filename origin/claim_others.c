@@ -13,7 +13,7 @@
 
 static void answered(struct claim *cl)
 {
-    cl->previous.others_left--;
+    cl->previous.search->others_left--;
     claim_previous_answered(cl);
 }
 
@@ -21,29 +21,31 @@ static void on_probed(const struct probe_answer *a, void *arg)
 {
     struct claim_other *o = arg;
     struct claim_previous *p = &o->claim->previous;
+    struct claim_search *s = p->search;
     o->probe = NULL;
     bool counts = a->is_cut && a->msn <= CUT_NUMBER_MAX && a->dsn <= CUT_NUMBER_MAX;
     if (counts && a->msn > p->msn)
         p->msn = a->msn;
     if (counts && a->dsn > p->dsn)
         p->dsn = a->dsn;
-    if (counts && p->owner.found && a->epoch == p->owner.epoch && a->last_seq > p->best_seq) {
-        p->best = o;
-        p->best_seq = a->last_seq;
+    if (counts && p->found && a->epoch == s->owner.epoch && a->last_seq > s->best_seq) {
+        s->best = o;
+        s->best_seq = a->last_seq;
     }
     answered(o->claim);
 }
 
 static void ask(struct claim *cl, const struct cluster_node *nodes, size_t count)
 {
-    struct claim_previous *p = &cl->previous;
+    const struct claim_previous *p = &cl->previous;
+    struct claim_search *s = p->search;
     const struct claims *t = cl->table;
     size_t asked = 0;
     for (size_t i = 0; i < count && asked < CLAIM_OTHERS_MAX; i++) {
         if (strcmp(nodes[i].id, cluster_self(t->cluster)->node) == 0 ||
-            (p->owner.found && strcmp(nodes[i].id, p->owner.node) == 0))
+            (p->found && strcmp(nodes[i].id, s->owner.node) == 0))
             continue;
-        struct claim_other *o = &p->others[asked++];
+        struct claim_other *o = &s->others[asked++];
         o->claim = cl;
         must(slice_copy(slice_text(nodes[i].id), o->node, sizeof o->node) &&
              slice_copy(slice_text(nodes[i].address), o->address, sizeof o->address));
@@ -54,7 +56,7 @@ static void ask(struct claim *cl, const struct cluster_node *nodes, size_t count
                                               .before = cl->epoch,
                                               .deadline_ms = CLAIM_PREVIOUS_MS};
         o->probe = probe_start(t->worker, &options, on_probed, o);
-        p->others_left++;
+        s->others_left++;
     }
 }
 
@@ -62,9 +64,10 @@ static void ask(struct claim *cl, const struct cluster_node *nodes, size_t count
 static void on_nodes(const struct cluster_node *nodes, size_t count, void *arg)
 {
     struct claim *cl = OBJ_CAST(struct claim, arg, CLAIM_MAGIC);
+    struct claim_search *s = cl->previous.search;
     cl->pending--;
-    if (cl->previous.asking && !cl->previous.others_listed && cl->previous.others_left > 0) {
-        cl->previous.others_listed = true;
+    if (cl->previous.asking && !s->others_listed && s->others_left > 0) {
+        s->others_listed = true;
         ask(cl, nodes, count);
         answered(cl);
     }
@@ -75,18 +78,18 @@ void claim_others_ask(struct claim *cl)
 {
     const struct claims *t = cl->table;
     cl->pending++;
-    cl->previous.others_left = 1;
-    cl->previous.others_listed = false;
+    cl->previous.search->others_left = 1;
+    cl->previous.search->others_listed = false;
     if (cluster_is_up(t->cluster))
         cluster_nodes(t->cluster, t->worker, on_nodes, cl);
     else
         cluster_known_nodes(t->cluster, t->worker, on_nodes, cl);
 }
 
-void claim_others_drop(struct claim *cl)
+void claim_others_drop(struct claim_search *s)
 {
     for (size_t i = 0; i < CLAIM_OTHERS_MAX; i++)
-        probe_cancel(&cl->previous.others[i].probe);
-    cl->previous.others_left = 0;
-    cl->previous.best = cl->previous.holder = NULL;
+        probe_cancel(&s->others[i].probe);
+    s->others_left = 0;
+    s->best = s->holder = NULL;
 }

@@ -6,9 +6,11 @@
  */
 #include "origin/claim_internal.h"
 
+#include "base/mem.h"
 #include "base/obj.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 static void on_late(void *arg);
 static void on_nobody(void *arg);
@@ -16,40 +18,56 @@ static void on_nobody(void *arg);
 void claim_previous_init(struct claim *cl)
 {
     timer_init(&cl->hand_over, cl->table->worker, "claim.hand_over", on_nobody, cl);
-    timer_init(&cl->previous.by, cl->table->worker, "claim.previous", on_late, cl);
 }
 
-static void drop(struct claim *cl)
+static struct claim_search *search_new(struct claim *cl, const struct cluster_owner *owner)
 {
-    struct claim_previous *p = &cl->previous;
-    past_cancel(&p->past);
-    timer_stop(&p->by);
-    claim_others_drop(cl);
-    for (size_t i = 0; i < p->count; i++)
-        past_block_fini(&p->blocks[i]);
-    p->count = 0;
-    p->epoch = p->msn = p->dsn = p->best_seq = 0;
-    p->asking = false;
+    struct claim_search *s = xcalloc(1, sizeof *s);
+    s->owner = *owner;
+    timer_init(&s->by, cl->table->worker, "claim.previous", on_late, cl);
+    return s;
+}
+
+static void search_free(struct claim_search **sp)
+{
+    struct claim_search *s = *sp;
+    *sp = NULL;
+    if (s == NULL)
+        return;
+    past_cancel(&s->past);
+    timer_fini(&s->by);
+    claim_others_drop(s);
+    for (size_t i = 0; i < s->count; i++)
+        past_block_fini(&s->blocks[i]);
+    free(s);
+}
+
+/* Nothing is under way, and nothing waits for our run. */
+static void drop_idle(struct claim_previous *p)
+{
+    if (p->search != NULL && !p->asking && p->search->past == NULL && p->search->count == 0)
+        search_free(&p->search);
 }
 
 void claim_previous_fini(struct claim *cl)
 {
-    drop(cl);
-    timer_fini(&cl->previous.by);
+    search_free(&cl->previous.search);
     timer_fini(&cl->hand_over);
 }
 
 static void finish(struct claim *cl)
 {
     struct claim_previous *p = &cl->previous;
-    past_cancel(&p->past);
-    timer_stop(&p->by);
-    claim_others_drop(cl);
+    struct claim_search *s = p->search;
+    past_cancel(&s->past);
+    timer_stop(&s->by);
+    claim_others_drop(s);
     p->asking = false;
-    p->epoch = p->count > 0 ? p->blocks[0].epoch : 0;
+    p->epoch = s->count > 0 ? s->blocks[0].epoch : 0;
     log_info(&cl->log, "claim.previous stream=%s node=%s epoch=%" PRIu64 " runs=%zu", cl->name,
-             p->owner.node, p->epoch, p->count);
+             s->owner.node, p->epoch, s->count);
     claim_cut_decide(cl);
+    drop_idle(p);
 }
 
 static void on_late(void *arg)
@@ -73,13 +91,13 @@ static uint64_t segments_of(const struct past_block *b)
 }
 
 /* The run before is wanted, too: what has come is less than what stays fetchable. */
-static bool wants_more(const struct claim_previous *p)
+static bool wants_more(const struct claim_search *s)
 {
-    const struct cut_plan *plan = &p->blocks[p->count - 1].plan;
+    const struct cut_plan *plan = &s->blocks[s->count - 1].plan;
     uint64_t segments = 0;
-    for (size_t i = 0; i < p->count; i++)
-        segments += segments_of(&p->blocks[i]);
-    return plan->previous_epoch != 0 && p->count < LOG_RUNS_MAX - 1 &&
+    for (size_t i = 0; i < s->count; i++)
+        segments += segments_of(&s->blocks[i]);
+    return plan->previous_epoch != 0 && s->count < LOG_RUNS_MAX - 1 &&
            segments < log_kept_segments(plan);
 }
 
@@ -87,14 +105,14 @@ static void on_block(struct past_block *block, void *arg);
 
 static void ask(struct claim *cl, const struct past_options *what)
 {
-    struct claim_previous *p = &cl->previous;
+    struct claim_search *s = cl->previous.search;
     struct past_options o = *what;
     o.client = cl->table->client;
-    o.node = p->holder != NULL ? p->holder->node : p->owner.node;
-    o.address = p->holder != NULL ? p->holder->address : p->owner.address;
+    o.node = s->holder != NULL ? s->holder->node : s->owner.node;
+    o.address = s->holder != NULL ? s->holder->address : s->owner.address;
     o.name = cl->name;
     o.bytes_max = cl->feed->log->limits.window_bytes;
-    p->past = past_start(cl->table->worker, &o, on_block, cl);
+    s->past = past_start(cl->table->worker, &o, on_block, cl);
 }
 
 static void ask_more(struct claim *cl, const struct cut_plan *plan)
@@ -105,28 +123,28 @@ static void ask_more(struct claim *cl, const struct cut_plan *plan)
 static void on_block(struct past_block *block, void *arg)
 {
     struct claim *cl = OBJ_CAST(struct claim, arg, CLAIM_MAGIC);
-    struct claim_previous *p = &cl->previous;
+    struct claim_search *s = cl->previous.search;
     bool came = block->count > 0;
-    p->past = NULL;
+    s->past = NULL;
     if (came)
-        past_block_take(&p->blocks[p->count++], block);
-    if (came && wants_more(p))
-        ask_more(cl, &p->blocks[p->count - 1].plan);
+        past_block_take(&s->blocks[s->count++], block);
+    if (came && wants_more(s))
+        ask_more(cl, &s->blocks[s->count - 1].plan);
     else
         claim_previous_answered(cl);
 }
 
 void claim_previous_answered(struct claim *cl)
 {
-    struct claim_previous *p = &cl->previous;
-    if (!p->asking || p->past != NULL || (p->others_left > 0 && p->count == 0))
+    struct claim_search *s = cl->previous.search;
+    if (!cl->previous.asking || s->past != NULL || (s->others_left > 0 && s->count == 0))
         return;
-    if (p->count > 0 || p->best == NULL || p->holder != NULL) {
+    if (s->count > 0 || s->best == NULL || s->holder != NULL) {
         finish(cl);
         return;
     }
-    p->holder = p->best;
-    ask(cl, &(struct past_options){.epoch = p->owner.epoch, .to = p->best_seq});
+    s->holder = s->best;
+    ask(cl, &(struct past_options){.epoch = s->owner.epoch, .to = s->best_seq});
 }
 
 /* All of it is here already, by its owner's word. */
@@ -138,19 +156,22 @@ static bool is_held(const struct claim *cl, const struct cluster_owner *owner)
 
 static void on_known(struct past_block *block, void *arg)
 {
-    OBJ_CAST(struct claim, arg, CLAIM_MAGIC)->previous.past = NULL;
+    struct claim_previous *p = &OBJ_CAST(struct claim, arg, CLAIM_MAGIC)->previous;
+    p->search->past = NULL;
+    drop_idle(p);
 }
 
 /* Nothing is needed of it, which a node that leaves waits to hear. */
-static void let_go(struct claim *cl)
+static void let_go(struct claim *cl, const struct cluster_owner *owner)
 {
-    struct claim_previous *p = &cl->previous;
+    struct claim_search *s = search_new(cl, owner);
     const struct past_options o = {.client = cl->table->client,
-                                   .node = p->owner.node,
-                                   .address = p->owner.address,
+                                   .node = s->owner.node,
+                                   .address = s->owner.address,
                                    .name = cl->name,
                                    .before = cl->epoch};
-    p->past = past_start(cl->table->worker, &o, on_known, cl);
+    s->past = past_start(cl->table->worker, &o, on_known, cl);
+    cl->previous.search = s;
 }
 
 /* Our own run was the last. */
@@ -164,35 +185,37 @@ void claim_previous_ask(struct claim *cl, const struct cluster_owner *owner, boo
 {
     struct claim_previous *p = &cl->previous;
     struct claims *t = cl->table;
-    drop(cl);
-    p->owner = *owner;
-    p->owner.found = owner->found && owner->instance != cluster_self(t->cluster)->instance;
-    if (p->owner.found && is_held(cl, owner)) {
+    search_free(&p->search);
+    *p = (struct claim_previous){.found = owner->found &&
+                                          owner->instance != cluster_self(t->cluster)->instance};
+    if (p->found && is_held(cl, owner)) {
         p->epoch = owner->epoch;
         if (t->client != NULL)
-            let_go(cl);
+            let_go(cl, owner);
     }
-    if (p->epoch != 0 || t->client == NULL || is_back(cl, owner) ||
-        (!p->owner.found && !is_forgotten))
+    if (p->epoch != 0 || t->client == NULL || is_back(cl, owner) || (!p->found && !is_forgotten))
         return;
     p->asking = true;
-    timer_set_ms(&p->by, CLAIM_PREVIOUS_MS);
+    p->search = search_new(cl, owner);
+    timer_set_ms(&p->search->by, CLAIM_PREVIOUS_MS);
     claim_others_ask(cl);
-    if (p->owner.found)
+    if (p->found)
         ask(cl, &(struct past_options){.before = cl->epoch});
 }
 
 void claim_previous_adopt(struct claim *cl)
 {
-    struct claim_previous *p = &cl->previous;
-    for (size_t i = 0; i < p->count; i++) {
-        const struct log_older older = past_block_older(&p->blocks[i]);
+    struct claim_search *s = cl->previous.search;
+    for (size_t i = 0; s != NULL && i < s->count; i++) {
+        const struct log_older older = past_block_older(&s->blocks[i]);
         if (older.count > 0)
             (void)feed_adopt(cl->feed, &older);
-        p->blocks[i].count = 0;
-        past_block_fini(&p->blocks[i]);
+        s->blocks[i].count = 0;
+        past_block_fini(&s->blocks[i]);
     }
-    p->count = 0;
+    if (s != NULL)
+        s->count = 0;
+    drop_idle(&cl->previous);
 }
 
 /* The claim stays until then, and with it the node. */

@@ -39,10 +39,10 @@ static struct claim *find(const struct claims *t, const char *name)
     return cl;
 }
 
-static bool has_room(const struct claims *t, const struct claim *cl)
+static bool has_room(const struct claims *t, const struct claim *cl, const char *name)
 {
     /* Who comes back brings nothing that was not there before. */
-    return (cl != NULL && cl->state != CLAIM_NONE) || hub_has_memory(t->hub);
+    return cl != NULL || hub_admits(t->hub, t->worker, name, true);
 }
 
 void claims_enter(struct claims *t, struct contender *c)
@@ -56,7 +56,7 @@ void claims_enter(struct claims *t, struct contender *c)
         contest_refuse(c, CLOSE_DRAIN);
         return;
     }
-    if (!has_room(t, cl)) {
+    if (!has_room(t, cl, c->name)) {
         contest_refuse(c, CLOSE_OVERLOAD);
         return;
     }

@@ -5,6 +5,7 @@
 #include "origin/framer.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/must.h"
 #include "proto/amf0.h"
 
@@ -55,18 +56,18 @@ static bool has_room_for_track(struct framer *fr, const struct flv_packet *p)
     return true;
 }
 
-static struct frame *frame_copy(enum frame_kind kind, struct slice body)
+static struct frame *frame_copy(struct frame_pool *pool, enum frame_kind kind, struct slice body)
 {
-    struct frame *f = frame_new(kind, body.len);
+    struct frame *f = frame_pool_new(pool, kind, body.len);
     if (f != NULL && body.len > 0)
         memcpy(f->data, body.p, body.len);
     return f;
 }
 
-static struct frame *frame_split(const struct flv_packet *p)
+static struct frame *frame_split(struct frame_pool *pool, const struct flv_packet *p)
 {
     size_t size = flv_split_size(p);
-    struct frame *f = frame_new((enum frame_kind)p->kind, size);
+    struct frame *f = frame_pool_new(pool, (enum frame_kind)p->kind, size);
     if (f == NULL)
         return NULL;
     struct wr w = wr_init(f->data, size);
@@ -75,9 +76,12 @@ static struct frame *frame_split(const struct flv_packet *p)
     return f;
 }
 
-static struct frame *frame_of(const struct flv_packet *p, struct slice body)
+/* What stays in force is no part of the pool. */
+static struct frame *frame_of(struct framer *fr, const struct flv_packet *p, struct slice body)
 {
-    struct frame *f = flv_is_whole(p) ? frame_copy((enum frame_kind)p->kind, body) : frame_split(p);
+    struct frame_pool *pool = p->class == FLV_FRAMES ? &fr->pool : NULL;
+    struct frame *f =
+        flv_is_whole(p) ? frame_copy(pool, (enum frame_kind)p->kind, body) : frame_split(pool, p);
     if (f == NULL)
         return NULL;
     f->track = p->track;
@@ -121,7 +125,7 @@ static void drop_frames(struct frame **frames, int count)
 static int take_media(struct framer *fr, uint8_t type, uint32_t timestamp_ms, struct slice body,
                       struct frame **out)
 {
-    struct flv_packet packets[FLV_PACKETS_MAX];
+    LEFT_AS_IT_IS struct flv_packet packets[FLV_PACKETS_MAX];
     int count = flv_packets(type, body, packets);
     if (count <= 0)
         return count;
@@ -134,7 +138,7 @@ static int take_media(struct framer *fr, uint8_t type, uint32_t timestamp_ms, st
             fr->passed_over++;
             continue;
         }
-        out[made] = frame_of(&packets[i], body);
+        out[made] = frame_of(fr, &packets[i], body);
         if (out[made] == NULL) {
             drop_frames(out, made);
             return ERR_NOMEM;
@@ -166,7 +170,7 @@ static int take_data(struct framer *fr, uint32_t timestamp_ms, struct slice body
     int err = data_name(body, &name);
     if (err < 0)
         return err;
-    out[0] = frame_copy(FRAME_DATA, body);
+    out[0] = frame_copy(NULL, FRAME_DATA, body);
     if (out[0] == NULL)
         return ERR_NOMEM;
     if (slice_is(name, "onMetaData"))
@@ -183,4 +187,9 @@ int framer_take(struct framer *fr, uint8_t type, uint32_t timestamp_ms, struct s
     if (type != FLV_TAG_AUDIO && type != FLV_TAG_VIDEO)
         return ERR_UNSUPPORTED;
     return take_media(fr, type, timestamp_ms, body, out);
+}
+
+void framer_fini(struct framer *fr)
+{
+    frame_pool_fini(&fr->pool);
 }

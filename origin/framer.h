@@ -23,9 +23,10 @@
 
 struct framer {
     struct timeline timeline;
-    uint16_t tracks[LOG_TRACKS_MAX]; /* as frame_track_number() */
-    uint32_t track_count;
+    struct frame_pool pool;
     uint64_t passed_over; /* frames of tracks beyond LOG_TRACKS_MAX */
+    uint32_t track_count;
+    uint16_t tracks[LOG_TRACKS_MAX]; /* as frame_track_number() */
 };
 
 /*
@@ -37,9 +38,10 @@ struct framer {
  *   ERR_TOO_LARGE    over one of the bounds above, or over FRAME_BYTES_MAX
  *   ERR_TOO_MANY     more than FLV_PACKETS_MAX tracks in one message
  *   ERR_NOMEM
- * An all-zero framer is a new one.
+ * An all-zero framer is a new one; framer_fini() at its end.
  */
 int framer_take(struct framer *fr, uint8_t type, uint32_t timestamp_ms, struct slice body,
                 struct frame *out[FLV_PACKETS_MAX]);
+void framer_fini(struct framer *fr);
 
 #endif

@@ -27,20 +27,20 @@ struct publisher {
     uint32_t magic;
     struct ingest *ingest;
     struct worker *worker, *home;
-    const struct publisher_ops *ops;
-    void *owner;
-    struct log_id log;
-    char peer[PUBLISHER_PEER_MAX];
     enum publisher_state state;
     bool counted; /* in the gauge of publishers */
     bool closed, clean;
     bool full;
-    struct framer framer;
     struct batch *batch; /* what was pushed since the last flush */
-    atomic_size_t in_flight;
+    struct framer framer;
 
     struct contender contender; /* the home worker's */
+    atomic_size_t in_flight;
     struct message enter, leave;
+    const struct publisher_ops *ops;
+    void *owner;
+    struct log_id log;
+    char peer[PUBLISHER_PEER_MAX];
 };
 
 /* Frames on their way to the home worker. */
@@ -172,6 +172,7 @@ static void publisher_free(struct publisher *p)
     must(p->closed && p->batch == NULL);
     if (!is_carried(p))
         hub_unpin(p->ingest->hub, p->contender.name);
+    framer_fini(&p->framer);
     OBJ_POISON(p);
     free(p);
 }
@@ -266,7 +267,7 @@ _Static_assert(BATCH_ROOM_MIN >= FLV_PACKETS_MAX, "doubling makes room for any m
 
 static int push_frames(struct publisher *p, uint8_t type, uint32_t timestamp_ms, struct slice body)
 {
-    struct frame *frames[FLV_PACKETS_MAX];
+    LEFT_AS_IT_IS struct frame *frames[FLV_PACKETS_MAX];
     uint64_t before = p->framer.passed_over;
     int count = framer_take(&p->framer, type, timestamp_ms, body, frames);
     if (before == 0 && p->framer.passed_over > 0)

@@ -124,6 +124,7 @@ static uint8_t end_reason(enum close_reason why)
     case CLOSE_REFUSED:
     case CLOSE_AUTH:
     case CLOSE_TLS:
+    case CLOSE_UNSUPPORTED:
     case CLOSE_SOURCE_LOST:
     case CLOSE_GAP:
     case CLOSE_IDLE:

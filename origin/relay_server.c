@@ -84,7 +84,7 @@ bool relay_open_request(struct relay_server *s, struct http_exchange *x,
     *q = (struct relay_request){0};
     if (!relay_server_admit(s, x, req, &sender) || !check_path(s, x, req))
         return false;
-    if (name_stream(req->captures[0], req->captures[1], q->name) < 0) {
+    if (name_stream_or_derived(req->captures[0], req->captures[1], q->name) < 0) {
         http_respond_error(x, 400, "bad_name", "not the name of a stream");
         return false;
     }
@@ -140,7 +140,9 @@ static void handle_get(struct http_exchange *x, const struct http_request *req, 
         http_respond_error(x, 400, "bad_query", "from, to or epoch is malformed");
         return;
     }
-    if (hub_home(s->o.hub, q.name) == NULL) {
+    char known[NAME_STREAM_MAX + 1];
+    name_base(q.name, known);
+    if (hub_home(s->o.hub, known) == NULL) {
         http_respond_error(x, 404, "not_found", "no such stream here");
         return;
     }

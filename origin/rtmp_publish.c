@@ -1,11 +1,10 @@
 #include "origin/rtmp_publish.h"
 
 #include "base/err.h"
-#include "base/hex.h"
 #include "base/mem.h"
 #include "base/obj.h"
 #include "core/clock.h"
-#include "core/crypto.h"
+#include "net/publish_identity.h"
 #include "proto/url.h"
 
 #include <stdlib.h>
@@ -22,23 +21,7 @@ struct rtmp_publish {
 
 /* --- who publishes --- */
 
-/* Goes through all keys, so that the time it takes tells nothing about which one was close. */
-static bool is_key(const struct text_list *keys, struct slice token)
-{
-    bool found = false;
-    for (size_t i = 0; i < keys->count; i++)
-        found |= crypto_equal(slice_text(keys->items[i]), token);
-    return found;
-}
-
-_Static_assert(CLUSTER_PUBLISHER_MAX == 2 * SHA256_SIZE + 1, "an identity is a hash as text");
-
-static void hash_text(struct slice text, char out[CLUSTER_PUBLISHER_MAX])
-{
-    uint8_t hash[SHA256_SIZE];
-    crypto_sha256(text, hash);
-    hex_encode(hash, sizeof hash, out);
-}
+_Static_assert(CLUSTER_PUBLISHER_MAX == PUBLISH_IDENTITY_SIZE, "an identity is a hash as text");
 
 int rtmp_publish_identity(const struct text_list *keys, const char *query,
                           char out[CLUSTER_PUBLISHER_MAX])
@@ -46,13 +29,7 @@ int rtmp_publish_identity(const struct text_list *keys, const char *query,
     char token[RTMP_QUERY_MAX];
     struct slice all = slice_text(query);
     ssize_t n = url_query_get(all, "token", token, sizeof token);
-    struct slice credentials = n > 0 ? slice_of(token, (size_t)n) : all;
-    out[0] = '\0';
-    if (keys->count > 0 && (n <= 0 || !is_key(keys, credentials)))
-        return ERR_AUTH;
-    if (credentials.len > 0)
-        hash_text(credentials, out);
-    return 0;
+    return publish_identity(keys, slice_of(token, n > 0 ? (size_t)n : 0), all, out);
 }
 
 /* --- the claim's word --- */

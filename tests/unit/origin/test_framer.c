@@ -111,6 +111,7 @@ static void whole_messages(void **state)
         assert_int_equal(f->wire_ms, 5000);
         assert_int_equal(f->dts_us, 0);
         drop(out, 1);
+        framer_fini(&fr);
     }
 }
 
@@ -163,6 +164,7 @@ static void many_tracks(void **state)
         }
         assert_int_equal(count, k);
         drop(out, count);
+        framer_fini(&fr);
     }
 }
 
@@ -190,6 +192,7 @@ static void refused(void **state)
         if (result != rows[i].result)
             fail_msg("%s: %d", rows[i].name, result);
         assert_false(fr.timeline.started);
+        framer_fini(&fr);
     }
 }
 
@@ -219,6 +222,7 @@ static void too_large(void **state)
     assert_int_equal(framer_take(&fr, D, 0, slice_of(body, FRAMER_PREAMBLE_MAX), out), 1);
     drop(out, 1);
     assert_int_equal(frames_alive(), 0);
+    framer_fini(&fr);
 }
 
 /* Headers that all tracks share are written once for each: a long one must not multiply. */
@@ -243,6 +247,7 @@ static void growth(void **state)
         if (count > 0)
             drop(out, count);
     }
+    framer_fini(&fr);
 }
 
 static void tracks_are_bounded(void **state)
@@ -265,6 +270,7 @@ static void tracks_are_bounded(void **state)
     assert_int_equal(fr.passed_over, 5);
     assert_int_equal(take(&fr, D, 0, "02 0003 'abc'", out), 1);
     drop(out, 1);
+    framer_fini(&fr);
 }
 
 static void times(void **state)
@@ -292,6 +298,7 @@ static void times(void **state)
         assert_int_equal(out[1]->flags, 0);
         drop(out, count);
     }
+    framer_fini(&fr);
 }
 
 #define VECTOR_MAX (512 * 1024)
@@ -336,6 +343,7 @@ static void recorded_vectors(void **state)
         }
         if (frames != rows[i].frames || fr.track_count != rows[i].tracks)
             fail_msg("%s: %zu frames, %u tracks", rows[i].path, frames, fr.track_count);
+        framer_fini(&fr);
     }
     free(bytes);
 }

@@ -355,8 +355,7 @@ static void frames_arrive_as_published(void **state)
         source_accepted(&s, rows[i].connection, NAME, "");
         struct pushes p = {&s, 2000, 7, 300};
         on_worker(s.on, do_push, &p);
-        WAIT_FOR(collector.count == 2000);
-        assert_int_equal(collector.state, FEED_LIVE);
+        WAIT_FOR(collector.count == 2000 && collector.state == FEED_LIVE);
         expect_collected(2000, 300);
         source_close(&s, true);
         WAIT_FOR(collector.ended);
@@ -407,8 +406,7 @@ static void lost_and_taken_over(void **state)
     source_accepted(&b, 0, NAME, "id");
     p.s = &b;
     on_worker(b.on, do_push, &p);
-    WAIT_FOR(collector.count == 60);
-    assert_int_equal(collector.state, FEED_LIVE);
+    WAIT_FOR(collector.count == 60 && collector.state == FEED_LIVE);
     assert_true(collector.epoch > first);
 
     source_accepted(&c, 1, NAME, "id");

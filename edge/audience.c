@@ -10,16 +10,30 @@
 
 #define AUDIENCE_SWEEP_MS 1000 /* how often blocked players are looked at */
 
-int64_t merge_wait_ms(int64_t setting, int load_percent)
+static int64_t merge_by_load_ms(int load_percent)
 {
-    if (setting != MERGE_AUTO)
-        return setting;
+    static const struct {
+        int load_percent, ms;
+    } steps[] = {
+        {MERGE_LOAD_LOW, 0}, {MERGE_LOAD_MIDDLE, MERGE_MS_UNSEEN}, {MERGE_LOAD_HIGH, MERGE_MS_MAX}};
     if (load_percent <= MERGE_LOAD_LOW)
         return 0;
     if (load_percent >= MERGE_LOAD_HIGH)
         return MERGE_MS_MAX;
-    return (int64_t)MERGE_MS_MAX * (load_percent - MERGE_LOAD_LOW) /
-           (MERGE_LOAD_HIGH - MERGE_LOAD_LOW);
+    int i = load_percent < MERGE_LOAD_MIDDLE ? 0 : 1;
+    return steps[i].ms + (steps[i + 1].ms - steps[i].ms) * (load_percent - steps[i].load_percent) /
+                             (steps[i + 1].load_percent - steps[i].load_percent);
+}
+
+int64_t merge_wait_ms(int64_t setting, int load_percent, int64_t flushed_us)
+{
+    if (setting != MERGE_AUTO)
+        return setting;
+    int64_t by_load_ms = merge_by_load_ms(load_percent);
+    int64_t by_flush_ms = MERGE_FLUSHES * flushed_us / 1000;
+    if (by_flush_ms > MERGE_MS_UNSEEN)
+        by_flush_ms = MERGE_MS_UNSEEN;
+    return by_load_ms > by_flush_ms ? by_load_ms : by_flush_ms;
 }
 
 /* Calls fn for each player of the list there was when it began; fn may end or move the one it got.
@@ -37,10 +51,11 @@ static void each_of(struct list *players, void (*fn)(struct viewer *v))
     }
 }
 
-static void greet(void *arg)
+static void each_started(struct audience *a, void (*fn)(struct viewer *v))
 {
-    struct audience *a = OBJ_CAST(struct audience, arg, AUDIENCE_MAGIC);
-    each_of(&a->newcomers, viewer_pump);
+    each_of(&a->viewers, fn);
+    each_of(&a->owed, fn);
+    each_of(&a->late, fn);
 }
 
 static void tell_bitrate(struct viewer *v)
@@ -55,14 +70,13 @@ static void follow_bitrate(struct audience *a)
     if (now_bps <= was_bps + was_bps / 2)
         return;
     a->told_bitrate_bps = now_bps;
-    each_of(&a->viewers, tell_bitrate);
+    each_started(a, tell_bitrate);
 }
 
 static void flush(void *arg)
 {
     struct audience *a = OBJ_CAST(struct audience, arg, AUDIENCE_MAGIC);
-    each_of(&a->viewers, viewer_pump);
-    each_of(&a->newcomers, viewer_pump);
+    audience_flush(a);
     follow_bitrate(a);
 }
 
@@ -94,7 +108,7 @@ static void sweep_newcomer(struct viewer *v)
 static void on_sweep(void *arg)
 {
     struct audience *a = OBJ_CAST(struct audience, arg, AUDIENCE_MAGIC);
-    each_of(&a->viewers, sweep_viewer);
+    each_started(a, sweep_viewer);
     each_of(&a->newcomers, sweep_newcomer);
     int64_t next_us = AUDIENCE_SWEEP_MS * 1000;
     const struct viewer *first = LIST_FIRST(&a->newcomers, struct viewer, node);
@@ -111,14 +125,16 @@ static void on_sweep(void *arg)
 static void on_frames(struct feed_reader *r)
 {
     struct audience *a = container_of(r, struct audience, reader);
-    int64_t wait_ms = merge_wait_ms(a->worker->config->rtmp.merge_ms, a->worker->load_percent);
+    int64_t wait_ms =
+        merge_wait_ms(a->worker->config->rtmp.merge_ms, a->worker->load_percent, a->flushed_us);
     METRIC_SET(a->worker->metrics.merge_ms, wait_ms);
+    if (!list_empty(&a->newcomers))
+        audience_due(a); /* a first flush is never put off */
     if (wait_ms == 0) {
         timer_stop(&a->merge);
         flush(a);
         return;
     }
-    greet(a); /* a first flush is never put off */
     if (!timer_is_set(&a->merge))
         timer_set_ms(&a->merge, wait_ms);
 }
@@ -137,7 +153,7 @@ static void on_end(struct feed_reader *r, enum close_reason why)
 {
     struct audience *a = container_of(r, struct audience, reader);
     timer_stop(&a->merge);
-    each_of(&a->viewers, finish_viewer); /* newcomers wait for the stream to come back */
+    each_started(a, finish_viewer); /* newcomers wait for the stream to come back */
 }
 
 static const struct feed_reader_ops reader_ops = {
@@ -152,7 +168,7 @@ static void audience_free(void *arg)
     feed_leave(&a->reader);
     timer_fini(&a->merge);
     timer_fini(&a->sweep);
-    task_cancel(&a->greet);
+    list_remove(&a->due);
     task_cancel(&a->close);
     map_take(a->edge->local[a->worker->index].audiences, a->key);
     OBJ_POISON(a);
@@ -177,9 +193,11 @@ struct audience *audience_get(struct edge *e, struct worker *w, const char *name
     a->reader.ops = &reader_ops;
     list_init(&a->newcomers);
     list_init(&a->viewers);
+    list_init(&a->owed);
+    list_init(&a->late);
+    list_init(&a->due);
     timer_init(&a->merge, w, "audience.flush", flush, a);
     timer_init(&a->sweep, w, "audience.sweep", on_sweep, a);
-    task_init(&a->greet, greet, a);
     task_init(&a->close, audience_free, a);
     must(slice_copy(slice_text(key), a->key, sizeof a->key));
     map_put(local->audiences, key, a);
@@ -190,7 +208,7 @@ struct audience *audience_get(struct edge *e, struct worker *w, const char *name
 void audience_greet(struct audience *a)
 {
     int64_t wait_ms = a->worker->config->stream.wait_ms;
-    task_defer(a->worker, &a->greet);
+    audience_due(a);
     bool is_first = a->newcomers.next->next == &a->newcomers;
     if (!timer_is_set(&a->sweep) || is_first)
         timer_set_ms(&a->sweep, wait_ms < AUDIENCE_SWEEP_MS ? wait_ms : AUDIENCE_SWEEP_MS);

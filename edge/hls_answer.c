@@ -154,7 +154,7 @@ static void answer_playlist(struct hls_stream *s, struct hls_request *req)
         return;
     }
     if (t == NULL) {
-        hls_refuse(req->exchange, 404, "unsupported", "no track of this stream goes into HLS");
+        hls_refuse(req->exchange, 404, "unsupported", "this stream does not go into HLS");
         return;
     }
     struct hls_reply *r = req->directives.has_msn ? &t->held : &t->plain;

@@ -38,6 +38,15 @@ static int read_track(struct hls_track *t, const struct run *r, const struct log
     return err;
 }
 
+/* Sound alone would not be the stream. */
+static bool has_no_form(const struct run *r)
+{
+    for (uint32_t i = 0; i < r->track_count; i++)
+        if (r->tracks[i].kind == FRAME_VIDEO && r->tracks[i].id == 0)
+            return flv_codec_needs_webrtc(r->tracks[i].codec);
+    return false;
+}
+
 struct hls_tracks *hls_tracks_new(const struct run *r, const struct log_part *first)
 {
     const struct cut *c = &first->cut;
@@ -52,7 +61,7 @@ struct hls_tracks *hls_tracks_new(const struct run *r, const struct log_part *fi
         t->count += err == 0;
         may_tell = may_tell || (err == ERR_NOT_FOUND && !complete);
     }
-    if (t->count == 0 || may_tell)
+    if (t->count == 0 || may_tell || has_no_form(r))
         hls_tracks_free(&t);
     return t;
 }

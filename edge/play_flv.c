@@ -14,10 +14,10 @@
 
 struct flv_player {
     uint32_t magic;
-    struct edge *edge;
     struct http_exchange *exchange;
-    struct worker *worker;
     struct viewer viewer;
+    struct edge *edge;
+    struct worker *worker;
     struct log_id log;
     int64_t opened_us;
     char name[NAME_STREAM_MAX + 1], peer[NET_ADDRESS_TEXT_MAX];
@@ -74,8 +74,11 @@ static bool has_kind(const struct run *run, enum frame_kind kind)
 static void on_start(void *owner, const struct run *run)
 {
     struct flv_player *p = player_of(owner);
+    struct io *io = http_exchange_io(p->exchange);
     http_stream(p->exchange, 200, stream_headers, STREAM_HEADERS);
-    player_set_buffers(http_exchange_io(p->exchange), p->viewer.audience);
+    player_set_buffers(io, p->viewer.audience);
+    http_stream_lines(p->exchange, p->viewer.ahead);
+    p->viewer.ahead[HTTP_STREAM_LINES] = io;
     uint8_t header[FLV_FILE_HEADER_SIZE];
     flv_file_header(header, has_kind(run, FRAME_AUDIO), has_kind(run, FRAME_VIDEO));
     http_stream_write(p->exchange, slice_of(header, sizeof header));
@@ -112,6 +115,8 @@ static void on_end(void *owner, enum close_reason why)
     task_defer(p->worker, &p->reap);
     if (started)
         http_stream_end(x, why);
+    else if (why == CLOSE_UNSUPPORTED)
+        http_respond_error(x, 415, "unsupported", PLAYER_NEEDS_WEBRTC);
     else if (why == CLOSE_NOT_FOUND)
         respond_unavailable(x, 404, "not_found", "there is no such stream");
     else
@@ -142,7 +147,7 @@ static const struct http_exchange_ops exchange_ops = {.on_writable = on_writable
 
 static struct flv_player *player_new(struct http_exchange *x, struct edge *e, const char *name)
 {
-    struct flv_player *p = xcalloc(1, sizeof *p);
+    struct flv_player *p = xcalloc_line(sizeof *p);
     p->magic = PLAYER_MAGIC;
     p->edge = e;
     p->exchange = x;
@@ -166,6 +171,7 @@ void play_flv(struct http_exchange *x, const struct http_request *req, struct ed
     }
     struct flv_player *p = player_new(x, e, name);
     enum wire_kind kind = player_wants_all_tracks(req->query) ? WIRE_FLV : WIRE_FLV_BASIC;
+    p->viewer.plain_sound = kind == WIRE_FLV_BASIC;
     int err = viewer_join(e, p->worker, name, kind, &p->viewer);
     if (err < 0) {
         METRIC_INC(p->worker->metrics.play_refused_total);

@@ -37,25 +37,10 @@ static void read_range(struct slice value, struct hls_request *out)
     out->range_last = last;
 }
 
-/* gzip is in the list, and not with q=0. */
-static bool takes_gzip(struct slice list)
-{
-    while (list.len > 0) {
-        struct slice rest, quality;
-        struct slice item = slice_cut(list, ',', &rest, NULL);
-        struct slice name = slice_trim(slice_cut(item, ';', &quality, NULL));
-        quality = slice_trim(quality);
-        if (slice_is_nocase(name, "gzip"))
-            return !slice_is(quality, "q=0") && !slice_starts(quality, "q=0.0");
-        list = rest;
-    }
-    return false;
-}
-
 static void read_headers(const struct http_request *req, struct hls_request *out)
 {
     read_range(http_request_header(req, "Range"), out);
-    out->gzip = takes_gzip(http_request_header(req, "Accept-Encoding"));
+    out->gzip = http_request_takes(req, "gzip");
     struct slice match = http_request_header(req, "If-None-Match");
     if (match.p == NULL || !slice_copy(match, out->match, sizeof out->match))
         out->match[0] = '\0';

@@ -22,7 +22,10 @@ static struct rtmp_player *player_of(void *p)
 static void on_start(void *owner, const struct run *run)
 {
     struct rtmp_player *p = player_of(owner);
-    player_set_buffers(rtmp_session_io(p->session), p->viewer.audience);
+    struct io *io = rtmp_session_io(p->session);
+    player_set_buffers(io, p->viewer.audience);
+    p->viewer.ahead[0] = p->session;
+    p->viewer.ahead[1] = io;
     rtmp_session_play_started(p->session);
 }
 
@@ -51,6 +54,8 @@ static void on_end(void *owner, enum close_reason why)
     struct rtmp_player *p = player_of(owner);
     if (why == CLOSE_NOT_FOUND)
         rtmp_session_refuse(p->session, why, "no such stream");
+    else if (why == CLOSE_UNSUPPORTED)
+        rtmp_session_refuse(p->session, why, PLAYER_NEEDS_WEBRTC);
     else
         rtmp_session_end(p->session, why);
 }
@@ -66,13 +71,14 @@ static const struct viewer_ops ops = {
 
 static void *play_open(struct rtmp_session *s, const struct rtmp_request *req, void *arg)
 {
-    struct rtmp_player *p = xcalloc(1, sizeof *p);
+    struct rtmp_player *p = xcalloc_line(sizeof *p);
     p->magic = PLAYER_MAGIC;
     p->session = s;
     p->viewer.ops = &ops;
     p->viewer.owner = p;
     bool all = (req->caps_ex & RTMP_CAP_MULTITRACK) != 0 ||
                player_wants_all_tracks(slice_text(req->query));
+    p->viewer.plain_sound = !all && !req->announced;
     int err = viewer_join(arg, rtmp_session_worker(s), req->name, all ? WIRE_RTMP : WIRE_RTMP_BASIC,
                           &p->viewer);
     if (err == 0)

@@ -12,6 +12,8 @@ bool player_wants_all_tracks(struct slice query);
 /* Why viewer_join() refused, as a reason and as a sentence for the client. */
 enum close_reason player_refusal(int err);
 const char *player_refusal_text(int err);
+/* The same of a stream whose video this kind of player cannot play (CLOSE_UNSUPPORTED). */
+#define PLAYER_NEEDS_WEBRTC "the video of this stream is for WebRTC players: play it by WHEP"
 
 /*
  * The kernel's buffer of a player holds about PLAYER_BUFFER_MS of the stream, so that a slow reader

@@ -391,6 +391,7 @@ struct pull *pull_open(struct feed *f, const struct relay_client *client,
     timer_set_ms(&p->idle, p->worker->config->stream.idle_pull_ms);
     p->current = pull_link(p, parent);
     METRIC_ADD(p->worker->metrics.pulls, 1);
+    hub_take_seat(f->hub, f->name, false, &p->seat);
     log_info(&p->log, "pull.start stream=%s owner=%s node=%s addr=%s epoch=%" PRIu64, f->name,
              owner->node, p->current->peer.node, p->current->peer.address, owner->epoch);
     if (f->state == FEED_LIVE || f->state == FEED_LOST)
@@ -409,6 +410,7 @@ void pull_free(struct pull **pp)
     p->ended = true;
     release(p);
     METRIC_ADD(p->worker->metrics.pulls, -1);
+    hub_leave_seat(p->feed->hub, &p->seat);
     timer_fini(&p->idle);
     timer_fini(&p->hold);
     timer_fini(&p->doubt);

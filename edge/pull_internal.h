@@ -18,6 +18,7 @@ enum pull_coming {
 struct pull {
     uint32_t magic;
     struct feed_source source;
+    struct hub_seat seat;
     struct feed *feed;
     struct worker *worker;
     const struct relay_client *client;

@@ -19,6 +19,7 @@
 #include "edge/ask_zone.h"
 #include "edge/negative.h"
 #include "edge/pull.h"
+#include "edge/view.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,8 @@ struct resolution {
     uint32_t magic;
     struct resolver *resolver;
     struct worker *worker;
-    struct feed *feed; /* held */
+    struct feed *feed;               /* held */
+    char owned[NAME_STREAM_MAX + 1]; /* the name that somebody owns: without a derivation */
     struct log_id log;
     struct pull *pull;
     struct ask *ask;
@@ -79,7 +81,7 @@ static bool needs_source(const struct resolution *s)
 static void drop(struct resolution *s)
 {
     map_take(local_of(s->resolver, s->worker)->resolutions, s->feed->name);
-    cluster_unwatch(s->resolver->o.cluster, s->feed->name);
+    cluster_unwatch(s->resolver->o.cluster, s->owned);
     ask_cancel(&s->ask);
     zone_ask_cancel(&s->zone_ask);
     timer_fini(&s->tier);
@@ -107,13 +109,13 @@ static void on_pull_down(struct pull *p, void *arg)
 static void on_pull_owner(struct pull *p, const struct cluster_owner *owner, void *arg)
 {
     struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
-    cluster_learn(s->resolver->o.cluster, s->feed->name, owner);
+    cluster_learn(s->resolver->o.cluster, s->owned, owner);
 }
 
 static void on_pull_run(struct pull *p, const struct cluster_owner *owner, void *arg)
 {
     struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
-    cluster_saw(s->resolver->o.cluster, s->feed->name, owner);
+    cluster_saw(s->resolver->o.cluster, s->owned, owner);
 }
 
 static void on_pull_end(struct pull *p, enum pull_end why, void *arg)
@@ -147,10 +149,8 @@ static void start_pull(struct resolution *s, const struct cluster_owner *owner,
                        const struct upstream_peer *parent)
 {
     static const struct pull_ops ops = {on_pull_down, on_pull_owner, on_pull_run, on_pull_end};
-    if (!hub_has_memory(s->resolver->o.hub)) {
-        log_warn(&s->log, "pull.refused stream=%s reason=memory", s->feed->name);
+    if (!hub_admits(s->resolver->o.hub, s->feed->worker, s->feed->name, false))
         return;
-    }
     timer_stop(&s->again);
     timer_stop(&s->hold);
     s->pull = pull_open(s->feed, s->resolver->o.client, owner, parent, &ops, s);
@@ -178,7 +178,7 @@ static void ask_zone(struct resolution *s, const struct cluster_owner *owner, en
     const char *zone = s->worker->config->node.zone;
     const struct zone_ask_options o = {.cluster = s->resolver->o.cluster,
                                        .client = s->resolver->o.client,
-                                       .name = s->feed->name,
+                                       .name = s->owned,
                                        .zone = zone != NULL ? zone : "",
                                        .owner = owner,
                                        .mood = mood,
@@ -262,10 +262,27 @@ static bool is_over(const struct resolution *s, const struct cluster_owner *owne
            (f->state == FEED_ENDED && f->why != CLOSE_SOURCE_LOST && s->told_by_owner);
 }
 
+/* It is made here, whoever it was pulled from. */
+static void make(struct resolution *s)
+{
+    const struct resolver_options *o = &s->resolver->o;
+    if (name_derivation(s->feed->name) == NULL || o->on_own_derived == NULL || !s->wanted)
+        return;
+    pull_free(&s->pull);
+    timer_stop(&s->hold);
+    timer_stop(&s->tier);
+    o->on_own_derived(s->feed, o->arg);
+}
+
 static void consider(struct resolution *s, const struct cluster_owner *owner)
 {
-    if (!owner->found || is_self(s, owner))
+    if (!owner->found)
         return;
+    if (is_self(s, owner)) {
+        if (owner->instance == s->resolver->o.client->self->instance)
+            make(s);
+        return;
+    }
     if (s->pull != NULL)
         pull_offer(s->pull, owner);
     else if (needs_source(s) && !is_over(s, owner))
@@ -302,7 +319,7 @@ static void on_asked(const struct cluster_owner *owner, void *arg)
     struct resolution *s = OBJ_CAST(struct resolution, arg, RESOLUTION_MAGIC);
     s->ask = NULL;
     if (owner->found)
-        cluster_report(s->resolver->o.cluster, s->worker, s->feed->name, owner, on_reported,
+        cluster_report(s->resolver->o.cluster, s->worker, s->owned, owner, on_reported,
                        lookup_new(s));
 }
 
@@ -321,7 +338,7 @@ static void on_looked_up(const struct cluster_owner *owner, void *arg)
         bool unlinked =
             s->pull == NULL ? needs_source(s) && s->zone_ask == NULL : !pull_is_linked(s->pull);
         if (away && unlinked && s->ask == NULL)
-            s->ask = ask_nodes(l->worker, r->o.cluster, r->o.client, l->name, on_asked, s);
+            s->ask = ask_nodes(l->worker, r->o.cluster, r->o.client, s->owned, on_asked, s);
     }
     free(l);
 }
@@ -336,7 +353,7 @@ static void look_up(struct resolution *s)
     if (wait_us > 0 || s->looking)
         return;
     s->looking = true;
-    cluster_lookup(s->resolver->o.cluster, s->worker, s->feed->name, on_looked_up, lookup_new(s));
+    cluster_lookup(s->resolver->o.cluster, s->worker, s->owned, on_looked_up, lookup_new(s));
 }
 
 static void on_again(void *arg)
@@ -365,6 +382,7 @@ static struct resolution *resolution_new(struct resolver *r, struct feed *f)
     s->resolver = r;
     s->worker = f->worker;
     s->feed = feed_hold(r->o.hub, f->worker, f->name);
+    name_base(f->name, s->owned);
     s->log = (struct log_id){"resolve", f->worker->index, 0};
     timer_init(&s->again, f->worker, "edge.resolve", on_again, s);
     timer_init(&s->hold, f->worker, "edge.hold", on_hold, s);
@@ -374,7 +392,7 @@ static struct resolution *resolution_new(struct resolver *r, struct feed *f)
         s->not_before_us = until_us;
     }
     map_put(local->resolutions, f->name, s);
-    cluster_watch(r->o.cluster, f->name);
+    cluster_watch(r->o.cluster, s->owned);
     return s;
 }
 
@@ -383,6 +401,10 @@ static void on_wanted(struct feed *f, void *arg)
     struct resolver *r = OBJ_CAST(struct resolver, arg, RESOLVER_MAGIC);
     if (local_of(r, f->worker)->stopped)
         return;
+    if (view_is(f->name)) {
+        view_start(r->o.views, f);
+        return;
+    }
     struct resolution *s = find(r, f->worker, f->name);
     if (s == NULL)
         s = resolution_new(r, f);
@@ -436,11 +458,11 @@ static void on_news(struct message *m)
     free(n);
 }
 
-void resolver_on_owner(struct resolver *r, const char *name, const struct cluster_owner *owner)
+static void tell(struct resolver *r, const char *name, const struct cluster_owner *owner)
 {
     struct worker *home = hub_home(r->o.hub, name);
-    if (home == NULL || !owner->found)
-        return; /* an expired key never stops a source that sends */
+    if (home == NULL)
+        return;
     struct news *n = xcalloc(1, sizeof *n);
     n->m.run = on_news;
     n->resolver = r;
@@ -448,6 +470,19 @@ void resolver_on_owner(struct resolver *r, const char *name, const struct cluste
     n->owner = *owner;
     must(slice_copy(slice_text(name), n->name, sizeof n->name));
     worker_post(home, &n->m);
+}
+
+void resolver_on_owner(struct resolver *r, const char *name, const struct cluster_owner *owner)
+{
+    char derived[NAME_STREAM_MAX + 1];
+    const char *d;
+    if (!owner->found)
+        return; /* an expired key never stops a source that sends */
+    tell(r, name, owner);
+    for (size_t i = 0; (d = name_derivation_at(i)) != NULL; i++) {
+        name_derive(name, d, derived);
+        tell(r, derived, owner);
+    }
 }
 
 /* --- life --- */

@@ -23,12 +23,18 @@
 #define RESOLVE_SPREAD_MS    2000 /* up to as much later */
 
 struct resolver;
+struct views;
 
 struct resolver_options {
     struct workers *workers;
     struct hub *hub;
     struct cluster *cluster;
     const struct relay_client *client; /* outlives the resolver */
+    /* A derived track of a stream that this node owns is wanted (origin/derive.h); on its feed's
+     * worker.  May be NULL. */
+    void (*on_own_derived)(struct feed *f, void *arg);
+    void *arg;
+    struct views *views; /* makes what is a view; outlives the resolver; may be NULL */
 };
 
 struct resolver *resolver_new(const struct resolver_options *o);

@@ -146,7 +146,7 @@ static int on_frame(struct upstream *u, const struct relay_record *rec)
     struct frame *f;
     if (!u->up || (u->next_seq != 0 && rec->seq != u->next_seq))
         return ERR_PROTOCOL;
-    int err = relay_frame_new(rec, &f);
+    int err = relay_frame_new(&u->pool, rec, &f);
     if (err < 0)
         return err;
     u->next_seq = rec->seq + 1;
@@ -340,6 +340,7 @@ static void upstream_free(void *arg)
     struct upstream *u = OBJ_CAST(struct upstream, arg, UPSTREAM_MAGIC);
     timer_fini(&u->again);
     timer_fini(&u->more);
+    frame_pool_fini(&u->pool);
     forget_run(u);
     OBJ_POISON(u);
     free(u);

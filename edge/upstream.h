@@ -89,6 +89,7 @@ struct upstream {
     struct task reap;
     uint64_t next_seq;
     struct relay_cut_ahead cut;
+    struct frame_pool pool;
     int status;
     bool closed, tried, anew;
 };

@@ -10,8 +10,13 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "core/clock.h"
+#include "core/limit.h"
+#include "core/memory_guard.h"
+#include "edge/view.h"
+#include "proto/flv.h"
 
-#define VIEWER_TURN_BYTES  (4 * WIRE_SPAN_BYTES) /* to one player before the next gets its turn */
+#define MEMORY_OUT_HASTE   4 /* then who is a quarter of viewer.behind_ms behind has to go */
+#define VIEWER_TURN_BYTES  WIRE_SPAN_BYTES /* to one player before the next gets its turn */
 #define PREAMBLE_BYTES_MAX (INFORCE_MAX * 64 * 1024)
 
 static enum viewer_kind viewer_kind_of(enum wire_kind kind)
@@ -25,21 +30,62 @@ static int64_t *gauge_of(struct audience *a)
     return viewer_kind_of(a->kind) == VIEWER_FLV ? &m->viewers_flv : &m->viewers_rtmp;
 }
 
-static void viewer_remove(struct viewer *v)
+static void leave_audience(struct viewer *v)
 {
     struct audience *a = v->audience;
     v->audience = NULL;
-    struct edge_worker *local = &a->edge->local[a->worker->index];
     list_remove(&v->node);
-    list_remove(&v->local_node);
-    local->viewer_count--;
-    cursor_fini(&v->cursor);
     a->count--;
     a->reader.feed->viewers[viewer_kind_of(a->kind)]--;
     METRIC_ADD(*gauge_of(a), -1);
-    atomic_fetch_sub_explicit(&a->edge->viewers, 1, memory_order_relaxed);
     if (a->count == 0)
         task_defer(a->worker, &a->close);
+}
+
+static void enter_audience(struct viewer *v, struct audience *a)
+{
+    v->audience = a;
+    v->late = false;
+    list_append(&a->newcomers, &v->node);
+    a->count++;
+    a->reader.feed->viewers[viewer_kind_of(a->kind)]++;
+    METRIC_INC(*gauge_of(a));
+    audience_greet(a);
+}
+
+static void viewer_remove(struct viewer *v)
+{
+    struct edge *e = v->audience->edge;
+    leave_audience(v);
+    edge_leave_seat(e, &v->seat);
+    cursor_fini(&v->cursor);
+}
+
+/* To those who get sound that they can play, made of this one. */
+static void move_to_plain(struct viewer *v)
+{
+    struct audience *from = v->audience;
+    char name[NAME_STREAM_MAX + 1];
+    name_derive(from->reader.feed->name, VIEW_PLAIN, name);
+    leave_audience(v);
+    enter_audience(v, audience_get(from->edge, from->worker, name, from->kind));
+}
+
+static bool needs_plain(const struct viewer *v)
+{
+    const struct feed *f = v->audience->reader.feed;
+    const struct run *r = log_newest(f->log);
+    return v->plain_sound && r != NULL && name_derivation(f->name) == NULL && view_is_needed(r);
+}
+
+/* Players that announced nothing know no FourCC. */
+static bool cannot_play(const struct viewer *v)
+{
+    const struct run *r = log_newest(v->audience->reader.feed->log);
+    for (uint32_t i = 0; v->plain_sound && r != NULL && i < r->track_count; i++)
+        if (r->tracks[i].kind == FRAME_VIDEO && flv_codec_needs_webrtc(r->tracks[i].codec))
+            return true;
+    return false;
 }
 
 void viewer_end(struct viewer *v, enum close_reason why)
@@ -81,6 +127,16 @@ static bool viewer_start(struct viewer *v)
     const struct feed *f = a->reader.feed;
     if (f->state == FEED_ENDED || !cursor_join(&v->cursor, f->log))
         return false;
+    if (cannot_play(v)) {
+        viewer_end(v, CLOSE_UNSUPPORTED);
+        return false;
+    }
+    if (needs_plain(v)) {
+        cursor_fini(&v->cursor);
+        v->cursor = (struct cursor){0};
+        move_to_plain(v);
+        return false;
+    }
     v->started = true;
     list_remove(&v->node);
     list_append(&a->viewers, &v->node);
@@ -93,8 +149,6 @@ static bool viewer_start(struct viewer *v)
 static int send_rest(struct viewer *v)
 {
     struct cursor *c = &v->cursor;
-    if (c->offset == 0)
-        return 1;
     struct wire_form form;
     LEFT_AS_IT_IS struct iovec iov[WIRE_SPAN_IOV];
     int n = wire_rest(v->audience->kind, c->held, c->held_shift_ms, c->offset, &form, iov,
@@ -111,15 +165,22 @@ static int send_rest(struct viewer *v)
 static bool pass_judge(struct viewer *v)
 {
     struct audience *a = v->audience;
-    struct viewer_limits limits = {a->worker->config->viewer.behind_ms * 1000};
+    bool out_of_memory = memory_level(a->worker->group) == MEMORY_OUT;
+    struct viewer_limits limits = {a->worker->config->viewer.behind_ms * 1000 /
+                                   (out_of_memory ? MEMORY_OUT_HASTE : 1)};
     uint64_t skipped = 0;
-    switch (cursor_judge(&v->cursor, a->reader.feed->log, &limits, clock_us(), &skipped)) {
+    switch (cursor_judge(&v->cursor, a->reader.feed->log, &limits, worker_now_us(a->worker),
+                         &skipped)) {
     case CURSOR_KEEP:
         return true;
     case CURSOR_SKIPPED:
         METRIC_INC(a->worker->metrics.cursor_skips_total);
         METRIC_ADD(a->worker->metrics.frames_skipped_total, skipped);
-        return tell_in_force(v);
+        if (!out_of_memory)
+            return tell_in_force(v);
+        limit_reached(a->worker, LIMIT_MEMORY, a->reader.feed->name);
+        viewer_end(v, CLOSE_OVERLOAD);
+        return false;
     case CURSOR_TOO_SLOW:
         viewer_end(v, CLOSE_TOO_SLOW);
         return false;
@@ -158,28 +219,26 @@ static ssize_t send_span(struct viewer *v)
     cursor_advance(c, span, r, (size_t)sent);
     if ((size_t)sent < span->bytes)
         set_blocked(v);
-    return v->blocked ? 0 : sent > 0 ? sent : 1;
+    bool has_all = cursor_is_at_head(c, r) && r == log_newest(l);
+    return v->blocked || has_all ? 0 : sent > 0 ? sent : 1;
 }
 
-/* Sends what the socket takes, and no more than a turn's share: the rest follows behind the others.
- */
-static void send_some(struct viewer *v)
+/* True when its turn is over before it has everything. */
+static bool send_some(struct viewer *v)
 {
     if (v->paused || v->blocked || (!v->started && !viewer_start(v)))
-        return;
+        return false;
     for (size_t budget = VIEWER_TURN_BYTES;;) {
-        int rest = send_rest(v);
+        int rest = v->cursor.offset > 0 ? send_rest(v) : 1;
         if (rest == 0)
             set_blocked(v);
         if (rest <= 0 || !pass_judge(v))
-            return;
+            return false;
         ssize_t sent = send_span(v);
         if (sent <= 0)
-            return;
-        if ((size_t)sent >= budget) {
-            timer_set_ms(&v->audience->merge, 0);
-            return;
-        }
+            return false;
+        if ((size_t)sent >= budget)
+            return true;
         budget -= (size_t)sent;
     }
 }
@@ -189,10 +248,25 @@ static bool has_rest(const struct viewer *v)
     return v->started && cursor_has_more(&v->cursor, v->audience->reader.feed->log);
 }
 
+static void set_late(struct viewer *v, bool late)
+{
+    struct audience *a = v->audience;
+    if (v->late == late)
+        return;
+    v->late = late;
+    list_remove(&v->node);
+    list_append(late ? &a->late : &a->viewers, &v->node);
+    if (late)
+        audience_due(a);
+}
+
 void viewer_pump(struct viewer *v)
 {
-    send_some(v);
-    if (v->audience != NULL && v->ending && !has_rest(v))
+    bool more = send_some(v);
+    if (v->audience == NULL || !v->started)
+        return;
+    set_late(v, more && has_rest(v));
+    if (v->ending && !has_rest(v))
         viewer_end(v, v->ending_why);
 }
 
@@ -206,52 +280,21 @@ void viewer_finish(struct viewer *v, enum close_reason why)
     viewer_pump(v);
 }
 
-/* Another viewer would cost all those that are there. */
-static bool is_late(const struct worker *w)
+static void on_drain(struct edge_seat *s)
 {
-    int64_t limit_ms = w->config->limits.loop_lag_ms;
-    return limit_ms > 0 && w->lag_us > limit_ms * 1000;
-}
-
-static int judge_new(const struct edge_worker *local, struct worker *w)
-{
-    if (local->draining)
-        return ERR_CLOSED;
-    if (!is_late(w))
-        return 0;
-    METRIC_INC(w->metrics.viewers_shed_total);
-    return ERR_TOO_MANY;
-}
-
-int edge_admits(const struct edge *e, struct worker *w)
-{
-    int64_t max = w->config->viewer.max;
-    int err = judge_new(&e->local[w->index], w);
-    return err == 0 && max > 0 && edge_viewers(e) >= max ? ERR_TOO_MANY : err;
+    viewer_end(container_of(s, struct viewer, seat), CLOSE_DRAIN);
 }
 
 int viewer_join(struct edge *e, struct worker *w, const char *name, enum wire_kind kind,
                 struct viewer *v)
 {
-    struct edge_worker *local = &e->local[w->index];
-    int64_t max = w->config->viewer.max;
-    int err = judge_new(local, w);
+    v->seat.on_drain = on_drain;
+    int err = edge_take_seat(e, w, &v->seat);
     if (err < 0)
         return err;
-    if (atomic_fetch_add_explicit(&e->viewers, 1, memory_order_relaxed) >= max && max > 0) {
-        atomic_fetch_sub_explicit(&e->viewers, 1, memory_order_relaxed);
-        return ERR_TOO_MANY;
-    }
     struct audience *a = audience_get(e, w, name, kind);
-    v->audience = a;
     v->joined_us = clock_us();
-    list_append(&a->newcomers, &v->node);
-    list_append(&local->viewers, &v->local_node);
-    local->viewer_count++;
-    a->count++;
-    a->reader.feed->viewers[viewer_kind_of(kind)]++;
-    METRIC_INC(*gauge_of(a));
-    audience_greet(a);
+    enter_audience(v, a);
     return 0;
 }
 

@@ -14,6 +14,7 @@ struct player {
     struct buf got;
     size_t room;
     int starts, writes, ends;
+    int *clock, first_at, last_at; /* of all players' writes, and when its own were */
     enum close_reason why;
 };
 
@@ -31,7 +32,9 @@ static ssize_t on_writev(void *owner, const struct iovec *iov, int count)
 {
     struct player *p = owner;
     size_t taken = 0;
-    p->writes++;
+    p->last_at = ++*p->clock;
+    if (p->writes++ == 0)
+        p->first_at = p->last_at;
     for (int i = 0; i < count && p->room > 0; i++) {
         size_t n = iov[i].iov_len < p->room ? iov[i].iov_len : p->room;
         assert_int_equal(buf_append(&p->got, iov[i].iov_base, n), 0);
@@ -64,6 +67,7 @@ struct world {
     struct edge *edge;
     struct feed *feed; /* held */
     struct player players[3];
+    int clock;
     uint64_t seq;
 };
 
@@ -88,6 +92,7 @@ static int setup(void **state)
         p->viewer.ops = &ops;
         p->viewer.owner = p;
         p->room = SIZE_MAX;
+        p->clock = &w->clock;
         buf_init(&p->got, 64 << 20);
     }
     *state = w;
@@ -240,6 +245,30 @@ static void what_was_put_off_goes_in_one_write(void **state)
     TURN_UNTIL(&w->f, p->writes == 2);
     assert_true(clock_us() - first_us >= 30000);
     assert_int_equal(tags_left(p), 3);
+}
+
+static void who_plays_comes_first_then_who_begins_then_the_rest(void **state)
+{
+    struct world *w = *state;
+    struct player *plays = &w->players[0];
+    publish(w, 10);
+    frames(w, 1);
+    join(w, 0);
+    TURN_UNTIL(&w->f, plays->writes == 1);
+    for (int i = 0; i < 20; i++, w->seq++)
+        feed_append(w->feed, make_frame(FRAME_VIDEO, i == 0 ? FRAME_KEY : 0, w->seq,
+                                        (int64_t)(w->seq - 1) * 40, 50000));
+    join(w, 1);
+    join(w, 2);
+    for (int i = 0; i < 3; i++)
+        TURN_UNTIL(&w->f, buf_len(&w->players[i].got) > 20 * 50000);
+    for (int i = 1; i < 3; i++) {
+        struct player *p = &w->players[i], *other = &w->players[3 - i];
+        assert_true(p->first_at < other->last_at);
+        assert_in_range(p->writes, 6, 8); /* of 128 KiB and the rest of a frame */
+        assert_int_equal(tags_left(p), 20);
+    }
+    assert_int_equal(tags_left(plays), 21);
 }
 
 static void a_full_socket_goes_on_where_it_stopped(void **state)
@@ -402,13 +431,25 @@ static void merging_follows_the_load(void **state)
     static const struct {
         int64_t setting;
         int load;
-        int64_t want_ms;
+        int64_t flushed_us, want_ms;
     } cases[] = {
-        {MERGE_AUTO, 0, 0},     {MERGE_AUTO, 30, 0}, {MERGE_AUTO, 60, 175}, {MERGE_AUTO, 90, 350},
-        {MERGE_AUTO, 100, 350}, {0, 100, 0},         {50, 0, 50},
+        {MERGE_AUTO, 0, 0, 0},
+        {MERGE_AUTO, 30, 0, 0},
+        {MERGE_AUTO, 53, 0, 20},
+        {MERGE_AUTO, 75, 0, 40},
+        {MERGE_AUTO, 85, 0, 195},
+        {MERGE_AUTO, 95, 0, 350},
+        {MERGE_AUTO, 100, 0, 350},
+        {MERGE_AUTO, 0, 499, 0},
+        {MERGE_AUTO, 0, 5000, 10},
+        {MERGE_AUTO, 0, 1 << 30, 40},
+        {MERGE_AUTO, 95, 5000, 350},
+        {0, 100, 50000, 0},
+        {50, 0, 0, 50},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
-        assert_int_equal(merge_wait_ms(cases[i].setting, cases[i].load), cases[i].want_ms);
+        assert_int_equal(merge_wait_ms(cases[i].setting, cases[i].load, cases[i].flushed_us),
+                         cases[i].want_ms);
 }
 
 int main(void)
@@ -420,6 +461,7 @@ int main(void)
         TEST(a_stream_without_a_key_frame_is_waited_for),
         TEST(merging_puts_writes_off_but_not_the_first),
         TEST(what_was_put_off_goes_in_one_write),
+        TEST(who_plays_comes_first_then_who_begins_then_the_rest),
         TEST(a_full_socket_goes_on_where_it_stopped),
         TEST(who_takes_nothing_is_given_up),
         TEST(the_end_comes_after_the_last_frame),

@@ -17,16 +17,18 @@
 
 static const char help[] =
     "usage: sluice [serve] [-c FILE] [--role node|origin|edge] [--set KEY=VALUE]...\n"
-    "       sluice check -c FILE\n"
+    "       sluice check [-c FILE] [--role ROLE] [--set KEY=VALUE]...\n"
     "       sluice status [--url URL] [--json]\n"
     "       sluice --version | --help\n"
     "\n"
     "  serve            run a node; without a file: one whole node with default settings\n"
-    "  check            check a configuration: exit 0, or 78 with FILE:LINE:COLUMN and the reason\n"
+    "  check            what serve would begin with: exit 0, or 78 with FILE:LINE:COLUMN and the "
+    "reason\n"
     "  status           the cluster as a table: nodes, streams, owners, viewers\n"
     "\n"
     "  -c, --config FILE    settings in YAML\n"
     "      --role ROLE      the same as --set node.role=ROLE\n"
+    "      --user USER      the same as --set process.user=USER\n"
     "      --set KEY=VALUE  one setting; before it count the file and then SLUICE_... variables\n"
     "      --sample         print every setting with its default (conf/sluice.yaml)\n"
     "      --url URL        the node that status asks (" STATUS_URL_HTTP ",\n"
@@ -58,10 +60,11 @@ static bool add_set(struct arguments *a, const char *key, const char *value)
 /* 0: go on; otherwise 1 + the exit code. */
 static int parse_options(struct arguments *a, int argc, char **argv)
 {
-    enum { OPT_ROLE = 256, OPT_SET, OPT_SAMPLE, OPT_URL, OPT_JSON };
+    enum { OPT_ROLE = 256, OPT_USER, OPT_SET, OPT_SAMPLE, OPT_URL, OPT_JSON };
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
         {"role", required_argument, NULL, OPT_ROLE},
+        {"user", required_argument, NULL, OPT_USER},
         {"set", required_argument, NULL, OPT_SET},
         {"sample", no_argument, NULL, OPT_SAMPLE},
         {"url", required_argument, NULL, OPT_URL},
@@ -77,6 +80,10 @@ static int parse_options(struct arguments *a, int argc, char **argv)
             break;
         case OPT_ROLE:
             if (!add_set(a, "node.role=", optarg))
+                return 1 + usage("too many settings", "");
+            break;
+        case OPT_USER:
+            if (!add_set(a, "process.user=", optarg))
                 return 1 + usage("too many settings", "");
             break;
         case OPT_SET:
@@ -114,8 +121,6 @@ static int parse_command(struct arguments *a, int count, char **words)
         return 1 + usage("no such command: ", words[0]);
     if (count > 1)
         return 1 + usage("what is this: ", words[1]);
-    if (a->check && a->config == NULL)
-        return 1 + usage("check needs -c FILE", "");
     if (a->status && (a->config != NULL || a->set_count > 0))
         return 1 + usage("status takes --url and --json only", "");
     if (!a->status && (a->url != NULL || a->json))

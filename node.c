@@ -12,6 +12,7 @@
 #include "core/crypto.h"
 #include "core/process.h"
 #include "core/version.h"
+#include "core/watchdog.h"
 #include "edge/play_rtmp.h"
 #include "net/listener.h"
 #include "node_internal.h"
@@ -31,6 +32,11 @@ static void on_owner(const char *name, const struct cluster_owner *owner, void *
     struct node *n = node_of(arg);
     if (n->resolve != NULL)
         resolver_on_owner(n->resolve, name, owner);
+}
+
+static void on_own_derived(struct feed *f, void *arg)
+{
+    derive_start(node_of(arg)->derive, f);
 }
 
 static void on_fenced(const char *name, uint64_t our_epoch, const struct cluster_owner *owner,
@@ -147,18 +153,12 @@ static int open_cluster(struct node *n)
 
 /* ---- life ---- */
 
-/* An edge carries them on to an origin, when there may be one. */
-static bool takes_publishers(const struct config *c)
-{
-    return role_ingests(c->node.role) || c->cluster.backend != CLUSTER_NONE;
-}
-
 static void build_rtmp(struct node *n)
 {
     enum node_role role = n->config->node.role;
     n->rtmp = rtmp_server_new(
         &n->workers, &(struct rtmp_server_options){
-                         .publish = takes_publishers(n->config) ? &rtmp_publish_handler : NULL,
+                         .publish = node_takes_publishers(n->config) ? &rtmp_publish_handler : NULL,
                          .publish_arg = n->ingest,
                          .publish_refusal = "this node takes players only: publish to an origin",
                          .play = role_serves(role) ? &play_rtmp_handler : NULL,
@@ -200,7 +200,11 @@ static int node_build(struct node *n)
     if (err == 0)
         err = node_open_ports(n);
     if (err == 0)
+        err = node_open_rtc_ports(n);
+    if (err == 0)
         err = open_cluster(n);
+    if (err == 0)
+        err = node_confine(n); /* all ports are open, and no thread runs */
     if (err < 0)
         return err;
     n->edge = edge_new(&n->workers, n->hub);
@@ -221,16 +225,26 @@ static int node_build(struct node *n)
     n->carried = (struct carried_server){n->ingest, n->relay};
     if (!role_ingests(c->node.role))
         ingest_carry(n->ingest, &n->client);
+    n->derive = derive_new(&n->workers, n->hub, 0);
+    n->views = views_new(&n->workers, n->hub);
     if (role_serves(c->node.role))
-        n->resolve = resolver_new(&(struct resolver_options){
-            .workers = &n->workers, .hub = n->hub, .cluster = n->cluster, .client = &n->client});
-    if (n->resolve != NULL) {
-        struct hub_hooks hooks;
+        n->resolve = resolver_new(&(struct resolver_options){.workers = &n->workers,
+                                                             .hub = n->hub,
+                                                             .cluster = n->cluster,
+                                                             .client = &n->client,
+                                                             .on_own_derived = on_own_derived,
+                                                             .arg = n,
+                                                             .views = n->views});
+    struct hub_hooks hooks;
+    if (n->resolve != NULL)
         resolver_hooks(n->resolve, &hooks);
-        hub_set_hooks(n->hub, &hooks);
-    }
+    else
+        derive_hooks(n->derive, &hooks);
+    hub_set_hooks(n->hub, &hooks);
     build_api(n);
     build_rtmp(n);
+    node_build_rtc(n);
+    n->www = www_new();
     node_build_http(n);
     return 0;
 }
@@ -249,11 +263,19 @@ static void node_free(struct node *n)
     listeners_free(&n->rtmps_port);
     listeners_free(&n->https_port);
     api_free(&n->api);
+    www_free(&n->www);
+    whip_free(&n->whip);
     relay_server_free(&n->relay);
-    ingest_free(&n->ingest); /* a feed it leaves may still ask the resolver */
+    /* A feed that one of these leaves may still ask the resolver. */
+    views_free(&n->views);
+    derive_free(&n->derive);
+    ingest_free(&n->ingest);
     hls_free(&n->hls);
+    whep_free(&n->whep);
     resolver_free(&n->resolve);
     edge_free(&n->edge);
+    rtc_resources_free(&n->rtc); /* after whoever makes its sessions */
+    node_free_rtc_ports(n);
     hub_free(&n->hub);
     cluster_free(&n->cluster);
     relay_offsets_free(&n->offsets);
@@ -298,15 +320,21 @@ static void reload(struct node *n)
         listeners_set_trusted(n->rtmps_port, &next->limits.trusted);
     if (n->https_port != NULL)
         listeners_set_trusted(n->https_port, &next->limits.trusted);
+    if (n->rtc_ports != NULL)
+        rtc_ports_set_trusted(n->rtc_ports, &next->limits.trusted);
+    if (n->memory != NULL)
+        memory_guard_set_max(n->memory, next->limits.memory_bytes);
     node_reload_tls(n, next);
     log_info(&n->log, "config.reloaded");
 }
 
 static void log_ready(const struct node *n)
 {
-    log_info(&n->log, "listen.ready rtmp=%s http=%s cluster=%s admin=%s rtmps=%s https=%s",
+    log_info(&n->log,
+             "listen.ready rtmp=%s http=%s cluster=%s admin=%s rtmps=%s https=%s "
+             "webrtc=%s",
              n->listen.rtmp, n->listen.http, n->listen.cluster, n->listen.admin, n->listen.rtmps,
-             n->listen.https);
+             n->listen.https, n->listen.webrtc.count > 0 ? n->listen.webrtc.items[0] : "");
 }
 
 static void log_start(const struct node *n)
@@ -320,7 +348,7 @@ static void log_start(const struct node *n)
     struct listen_address rtmp;
     bool beyond =
         config_listen_parse(c->rtmp.listen, &rtmp) == 0 && !config_listen_is_loopback(&rtmp);
-    if (c->auth.publish_keys.count == 0 && takes_publishers(c) && beyond)
+    if (c->auth.publish_keys.count == 0 && node_takes_publishers(c) && beyond)
         log_warn(&n->log,
                  "auth.open help=\"anybody who reaches %s may publish; set "
                  "auth.publish_keys\"",
@@ -330,9 +358,12 @@ static void log_start(const struct node *n)
 /* Signals are taken by this thread only: workers block all of them. */
 static void wait_for_signals(struct node *n, const sigset_t *signals)
 {
+    const struct timespec look = {.tv_sec = NODE_MEMORY_LOOK_S};
     for (;;) {
-        int sig = sigwaitinfo(signals, NULL);
-        if (sig == SIGHUP)
+        int sig = sigtimedwait(signals, NULL, &look);
+        if (sig < 0)
+            node_memory_return(n);
+        else if (sig == SIGHUP)
             reload(n);
         else if (sig == SIGTERM || sig == SIGINT)
             return;
@@ -346,11 +377,17 @@ static int serve(struct node *n, const sigset_t *signals)
     log_start(n);
     if (workers_start(&n->workers) < 0)
         return EXIT_FAILED;
+    const struct watchdog_options watch = {WATCHDOG_WARN_US, n->config->process.watchdog_ms * 1000};
+    n->watchdog = watchdog_new(&n->workers, &watch);
+    n->memory = memory_guard_new(&n->workers, n->config->limits.memory_bytes);
     log_ready(n);
     wait_for_signals(n, signals);
     node_drain(n);
+    watchdog_free(&n->watchdog);
+    memory_guard_free(&n->memory);
     workers_stop(&n->workers);
     cluster_stop(n->cluster);
+    derive_stop_threads(n->derive);
     workers_drain(&n->workers);
     return atomic_load(&n->fatal) ? EXIT_CONFIG : EXIT_DRAINED;
 }
@@ -364,6 +401,10 @@ int node_run(const struct config *config, const char *path, char *const *sets, s
                      .set_count = set_count,
                      .log = {"node", -1, 0}};
     const char *library = NULL;
+    if (run_as_find(config->process.user, &n.run_as) < 0) {
+        log_error(&n.log, "process.user_unknown user=%s", config->process.user);
+        return EXIT_CONFIG;
+    }
     if (process_check_libraries(&library) < 0) {
         log_error(&n.log, "library.too_old name=%s", library);
         return EXIT_FAILED;

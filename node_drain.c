@@ -126,12 +126,14 @@ static void begin(struct node *n, struct worker *w)
     rtmp_server_ask_reconnect(n->rtmp, w);
     ingest_drain(n->ingest, w, grace_ms(n));
     edge_drain(n->edge, w, spread_ms(n));
+    http_server_retire(n->public_http, w, true);
 }
 
 static void come_back(struct node *n, struct worker *w)
 {
     ingest_undrain(n->ingest, w);
     edge_undrain(n->edge, w);
+    http_server_retire(n->public_http, w, false);
 }
 
 /* Goes to worker 0, which has them one after the other, and back to who asked. */
@@ -226,6 +228,8 @@ static void leave_relays(struct node *n, struct worker *w)
 static void end_links(struct node *n, struct worker *w)
 {
     relay_server_drain(n->relay, w);
+    views_stop(n->views, w);
+    derive_stop(n->derive, w);
     if (n->resolve != NULL)
         resolver_stop(n->resolve, w);
 }
@@ -235,8 +239,8 @@ static int64_t sessions_open(const struct node *n)
     int64_t open = 0;
     for (int i = 0; i < n->workers.count; i++) {
         const struct metrics *m = &n->workers.workers[i].metrics;
-        open +=
-            METRIC_GET(m->publishers) + METRIC_GET(m->viewers_rtmp) + METRIC_GET(m->viewers_flv);
+        open += METRIC_GET(m->publishers) + METRIC_GET(m->viewers_rtmp) +
+                METRIC_GET(m->viewers_flv) + METRIC_GET(m->viewers_whep);
     }
     return open;
 }

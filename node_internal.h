@@ -2,18 +2,26 @@
 #define SLUICE_NODE_INTERNAL_H
 
 #include "admin/api.h"
+#include "admin/www.h"
 #include "base/obj.h"
+#include "core/memory_guard.h"
+#include "core/privileges.h"
 #include "edge/audience.h"
 #include "edge/hls.h"
+#include "edge/play_whep.h"
 #include "edge/resolve.h"
+#include "edge/view.h"
 #include "net/listener.h"
 #include "net/relay_call.h"
 #include "net/rtmp_session.h"
 #include "net/tls.h"
 #include "origin/carried.h"
+#include "origin/derive.h"
 #include "origin/publisher.h"
 #include "origin/relay_server.h"
+#include "origin/whip.h"
 #include "origin/yield.h"
+#include "rtc/rtc_resource.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,7 +38,10 @@ struct node {
     size_t set_count;
     struct log_id log;
 
+    struct run_as run_as;
     struct workers workers;
+    struct watchdog *watchdog;   /* NULL: no thread to be had */
+    struct memory_guard *memory; /* the same */
     struct hub *hub;
     struct cluster *cluster;
     struct relay_identity identity;
@@ -46,7 +57,14 @@ struct node {
     struct relay_server *relay;
     struct yield yield;
     struct carried_server carried;
+    struct derive *derive;
+    struct views *views;
     struct resolver *resolve; /* NULL: this node does not pull */
+    struct rtc_resources *rtc;
+    struct rtc_ports *rtc_ports;
+    struct www *www;
+    struct whep *whep; /* NULL: this node takes no players */
+    struct whip *whip; /* NULL: this node takes no publishers */
     struct api *api;
 
     struct rtmp_server *rtmp;
@@ -58,9 +76,11 @@ struct node {
 
     struct config *reloaded; /* what SIGHUP has put in the place of `config` on the workers */
     atomic_bool draining;
-    bool ending;       /* nothing takes the draining back; worker 0's */
-    bool stop_now;     /* a second signal has come */
-    atomic_bool fatal; /* the directory refused us or our settings: EXIT_CONFIG */
+    bool ending;              /* nothing takes the draining back; worker 0's */
+    int64_t frame_bytes_peak; /* since memory was returned last; the main thread's */
+    int memory_looks;         /* since then; the main thread's */
+    bool stop_now;            /* a second signal has come */
+    atomic_bool fatal;        /* the directory refused us or our settings: EXIT_CONFIG */
     pthread_mutex_t mutex;
     pthread_cond_t cond;
     int waiting; /* answers that node_await() waits for; under the mutex */
@@ -83,6 +103,20 @@ bool node_advertise(const struct config *c, char *out, size_t room);
 /* Opens the ports: what they lead to has to know their numbers.  Nobody is accepted before the
  * workers start.  0 or a negative enum err; logged. */
 int node_open_ports(struct node *n);
+/* An edge carries publishers on to an origin, when there may be one. */
+static inline bool node_takes_publishers(const struct config *c)
+{
+    return role_ingests(c->node.role) || c->cluster.backend != CLUSTER_NONE;
+}
+/* The endpoints of WHIP and WHEP, and who makes their sessions. */
+void node_build_rtc(struct node *n);
+/* WebRTC's own ports; as node_open_ports. */
+int node_open_rtc_ports(struct node *n);
+/* After whoever has peers. */
+void node_free_rtc_ports(struct node *n);
+/* Leaves root and closes the sandbox: all ports are open, no thread runs yet.  0, or negative when
+ * the node must not go on; logged. */
+int node_confine(struct node *n);
 /* The HTTP servers with their routes, from the parts. */
 void node_build_http(struct node *n);
 /* Runs a step on every worker and waits until all have, at most until the deadline (clock_us). */
@@ -95,5 +129,10 @@ void node_set_drain(struct node *n, struct worker *caller, bool on,
 /* Tells everybody to go and waits until they have, at most node.drain_s, or until a second signal.
  */
 void node_drain(struct node *n);
+
+/* node_memory.c: gives memory back when many frames have been freed.  The main thread calls it
+ * every NODE_MEMORY_LOOK_S while nothing happens. */
+#define NODE_MEMORY_LOOK_S 5
+void node_memory_return(struct node *n);
 
 #endif

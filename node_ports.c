@@ -35,7 +35,7 @@ void node_build_http(struct node *n)
                                    .pattern = "/*/*.flv",
                                    .handle = role_serves(n->config->node.role) ? get_flv
                                                                                : get_flv_refused};
-    struct http_route hls[HLS_ROUTES];
+    struct http_route hls[HLS_ROUTES], rtc[RTC_ROUTES], www[WWW_ROUTES];
     size_t count = 0, add;
     const struct http_route *api = api_public_routes(&add);
     n->public_routes = routes_add(NULL, &count, api, add, n->api);
@@ -43,11 +43,16 @@ void node_build_http(struct node *n)
     hls_routes(n->hls, hls);
     if (role_serves(n->config->node.role))
         n->public_routes = routes_add(n->public_routes, &count, hls, HLS_ROUTES, n->hls);
+    rtc_resources_routes(n->rtc, rtc);
+    n->public_routes = routes_add(n->public_routes, &count, rtc, RTC_ROUTES, n->rtc);
+    www_routes(n->www, www);
+    n->public_routes = routes_add(n->public_routes, &count, www, WWW_ROUTES, n->www);
     n->public_http =
         http_server_new(&(struct http_server_options){.name = "http",
                                                       .routes = n->public_routes,
                                                       .route_count = count,
                                                       .cors_origin = n->config->http.cors_origin,
+                                                      .request_ms = n->config->limits.request_ms,
                                                       .http2 = true});
 
     count = 0;
@@ -61,11 +66,12 @@ void node_build_http(struct node *n)
                                                       .on_request = api_admin_authorize});
 
     struct http_route relay[RELAY_ROUTES], yield[YIELD_ROUTES], carried[CARRIED_ROUTES];
-    struct http_route cluster[CLUSTER_ROUTES];
+    struct http_route cluster[CLUSTER_ROUTES], rtc_cluster[RTC_CLUSTER_ROUTES];
     relay_server_routes(n->relay, relay);
     yield_routes(&n->yield, yield);
     carried_routes(&n->carried, carried);
     cluster_serve_routes(n->cluster, cluster);
+    rtc_resources_cluster_routes(n->rtc, rtc_cluster);
     count = 0;
     api = api_cluster_routes(&add);
     n->cluster_routes = routes_add(NULL, &count, api, add, n->api);
@@ -73,6 +79,8 @@ void node_build_http(struct node *n)
     n->cluster_routes = routes_add(n->cluster_routes, &count, yield, YIELD_ROUTES, &n->yield);
     n->cluster_routes = routes_add(n->cluster_routes, &count, carried, CARRIED_ROUTES, &n->carried);
     n->cluster_routes = routes_add(n->cluster_routes, &count, cluster, CLUSTER_ROUTES, n->cluster);
+    n->cluster_routes =
+        routes_add(n->cluster_routes, &count, rtc_cluster, RTC_CLUSTER_ROUTES, n->rtc);
     n->cluster_http = http_server_new(&(struct http_server_options){
         .name = "cluster", .routes = n->cluster_routes, .route_count = count});
 }

@@ -1,9 +1,12 @@
 /*
- * The least it can cost: one stream, chunked beforehand, to N loopback sockets of a child that
+ * The least it can cost.  One stream, chunked beforehand, to N loopback sockets of a child that
  * discards it, one sendmsg of header and payload pairs per socket and flush.  No server around it:
- * no accounts, no timers, nothing is read, a socket that takes less than all is not waited for.
+ * no accounts, no timers, a socket that takes less than all is not waited for.  With -s the stream
+ * comes from a publisher and is received first, unread; else nothing is read.  With -c the loop has
+ * a processor of its own; its child stays where the program was started. With -r as many streams as
+ * viewers: recv and send of whatever comes, unread (bare_relay.c).
  */
-#include "bench.h"
+#include "bare.h"
 #include "flv_file.h"
 #include "procstat.h"
 
@@ -16,6 +19,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +34,7 @@
 
 #define FLUSH_IOV     1024 /* of one sendmsg (IOV_MAX) */
 #define DISCARD_BYTES (4 * 1024 * 1024)
-#define WARM_MS       1000 /* before measuring begins */
+#define RECEIVE_BYTES (64 * 1024) /* of the publisher, at once */
 #define SOCKETS       1000
 #define SECONDS       10
 #define MERGE_MS_MAX  10000
@@ -46,11 +51,17 @@ struct bare {
     int count;
     size_t flush_bytes;
     uint64_t bytes, calls, refused;
+    /* With -s. */
+    bool receiving;
+    int source;
+    int cpu; /* of this side alone; negative: any */
+    pid_t publisher;
+    uint64_t due_bytes, received;
 };
 
 /* ---- the other side ---- */
 
-static int connect_one(const struct sockaddr_in *to)
+int bare_connect(const struct sockaddr_in *to)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (const struct sockaddr *)to, sizeof *to) < 0)
@@ -58,14 +69,13 @@ static int connect_one(const struct sockaddr_in *to)
     return fd;
 }
 
-/* The child: takes what comes until it is killed. */
-static void discard(const struct sockaddr_in *to, int sockets)
+void bare_discard(const struct sockaddr_in *to, int sockets)
 {
     struct epoll_event events[BENCH_EVENTS];
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (int i = 0; i < sockets; i++) {
-        int fd = connect_one(to);
+        int fd = bare_connect(to);
         struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
         epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
     }
@@ -77,33 +87,40 @@ static void discard(const struct sockaddr_in *to, int sockets)
     }
 }
 
-static void accept_all(struct bare *b, int listener)
+void bare_accept(int listener, int *fds, int count)
 {
-    for (int i = 0; i < b->sockets; i++) {
+    for (int i = 0; i < count; i++) {
         int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             perror("sluice-bench: accept");
             exit(BENCH_FAILED);
         }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        b->fds[i] = fd;
+        fds[i] = fd;
     }
+}
+
+int bare_listen(struct sockaddr_in *a)
+{
+    socklen_t len = sizeof *a;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *a = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (bind(listener, (struct sockaddr *)a, sizeof *a) < 0 || listen(listener, SOMAXCONN) < 0 ||
+        getsockname(listener, (struct sockaddr *)a, &len) < 0) {
+        perror("sluice-bench: listen");
+        exit(BENCH_FAILED);
+    }
+    return listener;
 }
 
 static void open_sockets(struct bare *b)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(listener, (struct sockaddr *)&a, sizeof a) < 0 || listen(listener, SOMAXCONN) < 0 ||
-        getsockname(listener, (struct sockaddr *)&a, &len) < 0) {
-        perror("sluice-bench: listen");
-        exit(BENCH_FAILED);
-    }
+    struct sockaddr_in a;
+    int listener = bare_listen(&a);
     b->sink = fork();
     if (b->sink == 0)
-        discard(&a, b->sockets);
-    accept_all(b, listener);
+        bare_discard(&a, b->sockets);
+    bare_accept(listener, b->fds, b->sockets);
     close(listener);
 }
 
@@ -134,19 +151,17 @@ static bool add_entry(struct bare *b, const struct flv_entry *e, int64_t due_ms)
     return true;
 }
 
-/* Gathers what is due until then, at least one message; returns when the last of it is due. */
-static int64_t gather(struct bare *b, int64_t until_ms)
+/* Gathers what is due until then, at least one message. */
+static void gather(struct bare *b, int64_t until_ms)
 {
-    int64_t last_ms = until_ms;
     b->count = 0;
     b->flush_bytes = 0;
     for (;;) {
         int64_t due_ms = flv_file_due_ms(&b->file, &b->at);
         if (b->count > 0 && (due_ms > until_ms || b->merge_ms == 0))
-            return last_ms;
+            return;
         if (!add_entry(b, flv_file_at(&b->file, &b->at), due_ms))
-            return last_ms;
-        last_ms = due_ms > until_ms ? due_ms : until_ms;
+            return;
         flv_file_next(&b->file, &b->at);
     }
 }
@@ -169,22 +184,86 @@ static void sleep_until(const struct bare *b, int64_t ms)
         usleep((useconds_t)left_us);
 }
 
-/* Plays up to that time of the stream.  It does not merge more when it is late, so that the calls
- * for a second of the stream are always the same. */
+/* In a child: writes each message when it is due, until it is killed. */
+static _Noreturn void publish(struct bare *b, const struct sockaddr_in *to)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    b->source = bare_connect(to);
+    b->merge_ms = 0;
+    for (;;) {
+        int64_t due_ms = flv_file_due_ms(&b->file, &b->at);
+        gather(b, due_ms);
+        sleep_until(b, due_ms);
+        if (writev(b->source, b->iov, b->count) < 0)
+            _exit(BENCH_FAILED);
+    }
+}
+
+static void open_source(struct bare *b)
+{
+    struct sockaddr_in a;
+    int listener = bare_listen(&a);
+    b->publisher = fork();
+    if (b->publisher == 0)
+        publish(b, &a);
+    bare_accept(listener, &b->source, 1);
+    close(listener);
+}
+
+/* Receives until what was gathered has come, and until then. */
+static void receive_until(struct bare *b, int64_t ms)
+{
+    static uint8_t scratch[RECEIVE_BYTES];
+    int64_t until_us = b->merge_ms > 0 ? b->begin_us + ms * 1000 : 0, left_us;
+    b->due_bytes += b->flush_bytes;
+    while ((left_us = until_us - clock_us()) > 0 || b->received < b->due_bytes) {
+        struct pollfd p = {.fd = b->source, .events = POLLIN};
+        const struct timespec t = {left_us / 1000000, left_us % 1000000 * 1000};
+        if (ppoll(&p, 1, left_us > 0 ? &t : NULL, NULL) <= 0)
+            continue;
+        ssize_t n = recv(b->source, scratch, sizeof scratch, MSG_DONTWAIT);
+        if (n == 0)
+            exit(BENCH_FAILED);
+        b->received += n > 0 ? (uint64_t)n : 0;
+    }
+}
+
+/*
+ * Plays up to that time of the stream.  As a server's timer does, the time to merge begins with the
+ * first message that waits.  It does not merge more when it is late, so that the calls for a second
+ * of the stream are always the same.
+ */
 static int64_t play(struct bare *b, int64_t at_ms, int64_t until_ms)
 {
     while (at_ms < until_ms) {
-        at_ms = gather(b, at_ms + b->merge_ms);
-        sleep_until(b, at_ms);
+        at_ms = flv_file_due_ms(&b->file, &b->at) + b->merge_ms;
+        gather(b, at_ms);
+        if (b->receiving)
+            receive_until(b, at_ms);
+        else
+            sleep_until(b, at_ms);
         flush(b);
     }
     return at_ms;
 }
 
+/* A machine without that processor is measured as it is. */
+static void keep_to(int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpu, &set);
+    sched_setaffinity(0, sizeof set, &set);
+}
+
 static void measure(struct bare *b)
 {
     b->begin_us = clock_us();
-    int64_t at_ms = play(b, 0, WARM_MS);
+    if (b->receiving)
+        open_source(b);
+    if (b->cpu >= 0)
+        keep_to(b->cpu);
+    int64_t at_ms = play(b, 0, BARE_WARM_MS);
     struct procstat from = procstat_read(getpid()), sink_from = procstat_read(b->sink);
     uint64_t bytes = b->bytes, calls = b->calls, refused = b->refused;
     int64_t from_us = clock_us();
@@ -206,10 +285,20 @@ static void measure(struct bare *b)
 
 int bare_main(int argc, char **argv)
 {
-    struct bare b = {.sockets = SOCKETS, .window_ms = SECONDS * 1000};
+    struct bare b = {.sockets = SOCKETS, .window_ms = SECONDS * 1000, .cpu = -1};
     const char *file = NULL;
-    for (int c; (c = getopt(argc, argv, "f:n:t:k:")) != -1;) {
+    bool relay = false;
+    for (int c; (c = getopt(argc, argv, "c:f:n:t:k:rs")) != -1;) {
         switch (c) {
+        case 'r':
+            relay = true;
+            break;
+        case 'c':
+            b.cpu = (int)bench_number(optarg, 0, CPU_SETSIZE - 1);
+            break;
+        case 's':
+            b.receiving = true;
+            break;
         case 'f':
             file = optarg;
             break;
@@ -232,11 +321,17 @@ int bare_main(int argc, char **argv)
         fprintf(stderr, "sluice-bench: %s: not an FLV file with media\n", file);
         return BENCH_FAILED;
     }
+    if (relay)
+        return bare_relay(&b.file, b.sockets, b.window_ms);
     b.fds = xcalloc((size_t)b.sockets, sizeof b.fds[0]);
     open_sockets(&b);
     measure(&b);
     kill(b.sink, SIGKILL);
     waitpid(b.sink, NULL, 0);
+    if (b.receiving) {
+        kill(b.publisher, SIGKILL);
+        waitpid(b.publisher, NULL, 0);
+    }
     free(b.fds);
     flv_file_close(&b.file);
     return BENCH_OK;

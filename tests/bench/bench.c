@@ -1,4 +1,4 @@
-/* The command line of sluice-bench. */
+/* The commands of sluice-bench. */
 #include "bench.h"
 
 #include "base/slice.h"
@@ -10,41 +10,48 @@
 #include <sys/resource.h>
 
 static const char help[] =
-    "usage: sluice-bench load -u URL [-n N] [-t S] [-r RATE] [-w S] [-P PID]... [-m M] [-c] [-e]\n"
-    "       sluice-bench publish -u URL... -f FILE... [-n N] [-t S] [-r RATE] [-l S] [-M N] [-R] "
-    "[-a "
-    "MS] [-e]\n"
-    "       sluice-bench watch -u URL... [-n N] [-t S] [-r RATE] [-m M] [-b KBIT] [-R]\n"
-    "       sluice-bench bare -f FILE [-n N] [-t S] [-k MS]\n"
-    "       sluice-bench hold -u PLAYLIST|-B BYTES [-n N] [-k ROUNDS] [-P PID] [-z]\n"
-    "       sluice-bench parts -u PLAYLIST [-n STREAMS] [-k PARTS]\n"
+    "usage: sluice-bench COMMAND ...\n"
     "\n"
-    "  URL    rtmp://IP:PORT/APP/STREAM, load also http://IP:PORT/APP/STREAM.flv; %d in it is the\n"
-    "         number of the player or publisher, with -m M counted modulo M\n"
-    "  -n N   how many          -t S  seconds to measure (load -c, publish: to live at most)\n"
-    "  -r R   started a second  -w S  seconds of rest between the last first frame and measuring\n"
-    "  -P PID a server whose processor time and memory are reported\n"
-    "  -c     a player leaves after its first frame\n"
-    "  -l S   a publisher leaves after so long\n"
-    "  -e     print a line for each player or publisher that gets going\n"
-    "  -R     whose connection breaks goes to the next URL at once; SIGUSR1: all go\n"
-    "  -a MS  pause after a refusal\n"
-    "  -M N   video frames end with a mark (mark.h); N is the first connection's session\n"
-    "  -T     as -M, and the mark says when the frame was sent\n"
-    "  -B N   bytes of an answer that the bare calls send      -z  players take gzip\n"
-    "  -b K   a player reads K kbit/s only\n"
-    "  -k MS  merge writes for so long; 0: one write per message\n";
+    "Loads a live-media server (any, not only sluice) and tells what its viewers would notice.\n"
+    "\n"
+    "  publish URL FILE   streams a file in real time, over and over, on many connections\n"
+    "  play URL           plays a stream with many viewers: RTMP, HTTP-FLV, HLS, WHEP\n"
+    "\n"
+    "Each has --help.  For example, against a server on this machine:\n"
+    "\n"
+    "  sluice-bench publish rtmp://127.0.0.1/live/cam1 film.flv --mark --seconds 60 &\n"
+    "  sluice-bench play rtmp://127.0.0.1/live/cam1 --viewers 1000 --rate 200 --seconds 20\n"
+    "\n"
+    "For the measurements in sluice's tests/bench there are also:\n"
+    "\n"
+    "  bare -f FILE [-n N] [-t S] [-k MS] [-r]\n"
+    "         the bare system calls: one sendmsg to each of N sockets, merged for MS (0: one per\n"
+    "         message); -r: N streams, recv and send\n"
+    "  watch -u URL... [-n N] [-t S] [-r RATE] [-m M] [-b KBIT] [-R]\n"
+    "         players that tell as it happens what they notice; -b: read so slowly; -R: whose\n"
+    "         connection breaks goes to the next URL\n"
+    "  hold -u PLAYLIST|-B BYTES [-n N] [-k ROUNDS] [-P PID] [-z]\n"
+    "         N players that wait for the same HLS part; -B: bare calls of that size; -z: gzip\n"
+    "  parts -u PLAYLIST [-n STREAMS] [-k PARTS]\n"
+    "         how soon parts are there after the frames that end them (publish --mark)\n"
+    "  whep -u http://HOST:PORT/APP/STREAM [-n N] [-t S] [-r RATE] [-w S] [-P PID] [-k K] [-L "
+    "NAME]\n"
+    "         N WebRTC players, RATE of them a second; measured for S seconds after a rest; -k:\n"
+    "         every k-th packet is opened, 0: none (numbers are looked at in all of them)\n"
+    "  whep-bare -m own|libsrtp|libsrtp-gcm [-n N] [-t S]\n"
+    "         the bare calls for so many: sealed, and sent by sendmmsg with GSO, or by sendto\n";
 
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"load", load_main},   {"publish", publish_main}, {"bare", bare_main},
-                {"watch", watch_main}, {"hold", hold_main},       {"parts", parts_main}};
+} commands[] = {{"publish", publish_main}, {"play", play_main},          {"bare", bare_main},
+                {"watch", watch_main},     {"hold", hold_main},          {"parts", parts_main},
+                {"whep", whep_main},       {"whep-bare", whep_bare_main}};
 
-static int usage(void)
+static int usage(FILE *to)
 {
-    fputs(help, stderr);
-    return BENCH_USAGE;
+    fputs(help, to);
+    return to == stdout ? BENCH_OK : BENCH_USAGE;
 }
 
 int64_t bench_number(const char *text, int64_t min, int64_t max)
@@ -54,20 +61,33 @@ int64_t bench_number(const char *text, int64_t min, int64_t max)
         return (int64_t)v;
     fprintf(stderr, "sluice-bench: not a number from %lld to %lld: %s\n", (long long)min,
             (long long)max, text);
-    exit(usage());
+    exit(BENCH_USAGE);
+}
+
+/* As many files as we may have. */
+static void raise_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
 int main(int argc, char **argv)
 {
-    const struct rlimit files = {BENCH_PEERS_MAX + 64, BENCH_PEERS_MAX + 64};
-    (void)setrlimit(RLIMIT_NOFILE, &files);
+    raise_files();
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(argv[1], commands[i].name) != 0)
             continue;
         int code = commands[i].run(argc - 1, argv + 1);
-        return code == BENCH_USAGE ? usage() : code;
+        return code == BENCH_USAGE ? usage(stderr) : code;
     }
-    return usage();
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0))
+        return usage(stdout);
+    if (argc > 1)
+        fprintf(stderr, "sluice-bench: no such command: %s\n\n", argv[1]);
+    return usage(stderr);
 }

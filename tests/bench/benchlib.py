@@ -28,6 +28,13 @@ ENCODE = (
     "-c:a aac -b:a 128k -f flv"
 )
 
+# 10 kbit/s: a picture a second.
+IDLE = (
+    "-f lavfi -i color=size=64x64:rate=1 -f lavfi -i sine=frequency=440:sample_rate=8000 -t 20 "
+    "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 2 -bf 0 -c:a aac -b:a 8k -f flv"
+)
+TALKERS = ("play", "publish")  # commands of sluice-bench for people, too
+
 
 def arguments(about):
     parser = argparse.ArgumentParser(
@@ -97,11 +104,13 @@ class Node:
 class Bench:
     """Everything a run starts; leaving the `with` ends it, last started first."""
 
-    def __init__(self, args):
+    def __init__(self, args, sources=None):
+        self.sources = sources or self  # whose files are streamed
         self.sluice = os.path.join(args.build, "sluice")
         self.tool = os.path.join(args.build, "tests/bench/sluice-bench")
         self.state = tempfile.TemporaryDirectory(prefix="sluice-bench.")
         self.processes = []
+        self.summary = []
         self.json = open(args.json, "a", encoding="utf-8") if args.json else sys.stdout
         for program in (self.sluice, self.tool):
             if not os.access(program, os.X_OK):
@@ -111,8 +120,7 @@ class Bench:
         return self
 
     def __exit__(self, *what):
-        for process in reversed(self.processes):
-            self.stop(process)
+        self.stop_all()
         self.state.cleanup()
 
     def path(self, name):
@@ -135,6 +143,12 @@ class Bench:
         if process in self.processes:
             self.processes.remove(process)
 
+    def stop_all(self):
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in list(self.processes):
+            self.stop(process)
+
     def wait_until(self, name, process, question):
         until = time.monotonic() + READY_S
         while not question():
@@ -147,22 +161,72 @@ class Bench:
         print(json.dumps(row), file=self.json, flush=True)
 
     def source(self):
-        path = self.path("source.flv")
+        path = self.sources.path("source.flv")
         if not os.path.exists(path):
             quiet = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y"]
             subprocess.run(quiet + ENCODE.split() + [path], check=True)
         return path
 
-    def node(self, name, role="node", **settings):
+    def idle_source(self):
+        path = self.sources.path("idle.flv")
+        if not os.path.exists(path):
+            quiet = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y"]
+            subprocess.run(quiet + IDLE.split() + [path], check=True)
+        return path
+
+    def usage(self, pid):
+        """Processor time and memory of a process up to now."""
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+            fields = f.read().rsplit(") ", 1)[1].split()
+        return {"cpu_s": (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
+                "rss_kib": int(fields[21]) * os.sysconf("SC_PAGESIZE") // 1024}
+
+    def sum_up(self, what, sluice, nginx=None, bare=None):
+        """A line of the table at the end: one figure of sluice, and of what was measured beside it."""
+        self.summary.append((what, sluice, nginx, bare))
+
+    def print_summary(self):
+        def cell(value):
+            return "" if value is None or value != value else f"{value:.3g}"
+        print("| | sluice | nginx | bare calls | sluice / nginx | sluice / bare |")
+        print("|---|---|---|---|---|---|")
+        for what, sluice, nginx, bare in self.summary:
+            ratios = [sluice / of if of else None for of in (nginx, bare)]
+            print("|", " | ".join([what, *map(cell, (sluice, nginx, bare, *ratios))]), "|")
+        print()
+        for line in self.versions():
+            print(f"- {line}")
+        sys.stdout.flush()
+
+    def versions(self):
+        """What was measured, and on what."""
+        def say(*command):
+            try:
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT)
+            except (OSError, subprocess.CalledProcessError):
+                return None
+            return done.stdout.decode().split("\n")[0].strip()
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            models = [line.split(":")[1].strip() for line in f if line.startswith("model name")]
+        found = [say(self.sluice, "--version"), say("nginx", "-v"),
+                 say("dpkg-query", "-Wf", "libnginx-mod-rtmp ${Version}", "libnginx-mod-rtmp"),
+                 f"{len(models)} x {models[0]}, Linux {os.uname().release}",
+                 "load average " + " ".join(f"{load:.1f}" for load in os.getloadavg())]
+        return [line for line in found if line]
+
+    def node(self, name, role="node", cpus=None, **settings):
         """Starts a node with one worker; settings: rtmp_merge_ms=50 is rtmp.merge_ms: 50."""
         ports = {p: free_port() for p in ("rtmp", "http", "cluster", "admin")}
         sets = {f"{p}.listen": f"{HOST}:{port}" for p, port in ports.items()}
+        sets |= {"webrtc.listen": f"{HOST}:0"}
         sets |= {"node.id": name, "node.workers": 1, "node.advertise": HOST, "node.drain_s": 1}
         sets |= {key.replace("_", ".", 1): value for key, value in settings.items()}
         command = [self.sluice, "serve", "--role", role]
         for key, value in sets.items():
             command += ["--set", f"{key}={value}"]
-        process = self.start(name, command)
+        pin = {"preexec_fn": lambda: os.sched_setaffinity(0, cpus)} if cpus else {}
+        process = self.start(name, command, **pin)
         self.wait_until(name, process, lambda: is_ready(ports["admin"]))
         return Node(process, ports)
 
@@ -173,17 +237,20 @@ class Bench:
         self.wait_until("redis", self.start("redis", command), lambda: accepts(port))
         return port
 
-    def publish(self, url, seconds, *more):
-        return self.start("publish", [self.tool, "publish", "-u", url, "-f", self.source(), "-t",
-                                      str(seconds), *more])
+    def publish(self, url, seconds, *more, source=None):
+        return self.start("publish", [self.tool, "publish", url, source or self.source(), "-q",
+                                      "-t", str(seconds), *more])
+
+    def command(self, name, *more):
+        return [self.tool, name, *map(str, more), *(["-q", "-j"] if name in TALKERS else [])]
 
     def run_tool(self, *arguments):
         """Runs a command of sluice-bench to its end: the JSON objects it printed."""
-        done = subprocess.run([self.tool, *map(str, arguments)], check=True, stdout=subprocess.PIPE)
+        done = subprocess.run(self.command(*arguments), check=True, stdout=subprocess.PIPE)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def start_tool(self, *arguments):
-        process = subprocess.Popen([self.tool, *map(str, arguments)], stdout=subprocess.PIPE)
+        process = subprocess.Popen(self.command(*arguments), stdout=subprocess.PIPE)
         self.processes.append(process)
         return process
 

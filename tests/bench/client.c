@@ -28,15 +28,23 @@ void client_fini(struct client *c)
     rtmp_chunk_reader_fini(&c->reader);
 }
 
+int client_take(struct client *c, struct buf *kept, struct slice bytes, client_read_fn *read)
+{
+    bool joined = buf_len(kept) > 0;
+    int err = joined ? buf_append(kept, bytes.p, bytes.len) : 0;
+    struct slice left = joined ? buf_slice(kept) : bytes;
+    ssize_t n = err;
+    while (n >= 0 && (n = left.len > 0 ? read(c, left) : 0) > 0) {
+        left = slice_of(left.p + n, left.len - (size_t)n);
+        if (joined)
+            buf_consume(kept, (size_t)n);
+    }
+    if (n < 0)
+        return (int)n;
+    return joined ? 0 : buf_append(kept, left.p, left.len);
+}
+
 int client_feed(struct client *c, struct slice bytes)
 {
-    int err = buf_append(&c->in, bytes.p, bytes.len);
-    while (err == 0 && buf_len(&c->in) > 0) {
-        struct slice in = buf_slice(&c->in);
-        ssize_t n = c->target->http ? client_flv_read(c, in) : client_rtmp_read(c, in);
-        if (n <= 0)
-            return (int)n;
-        buf_consume(&c->in, (size_t)n);
-    }
-    return err;
+    return client_take(c, &c->in, bytes, c->target->http ? client_flv_read : client_rtmp_read);
 }

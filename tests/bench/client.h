@@ -53,6 +53,10 @@ void client_fini(struct client *c);
 /* Takes bytes from the server; 0 or a negative enum err (ERR_REFUSED: the server said no). */
 int client_feed(struct client *c, struct slice bytes);
 
+/* Reads all that is complete, from where it came when nothing was kept, and keeps the rest. */
+typedef ssize_t client_read_fn(struct client *c, struct slice in);
+int client_take(struct client *c, struct buf *kept, struct slice bytes, client_read_fn *read);
+
 /* The two protocols behind it: bytes consumed of `in`, 0 or negative. */
 void client_rtmp_start(struct client *c);
 ssize_t client_rtmp_read(struct client *c, struct slice in);

@@ -14,7 +14,7 @@ void client_flv_start(struct client *c)
     int len = snprintf(path, sizeof path, "/%s/%s", c->target->app, c->stream);
     struct wr w = wr_init(request, sizeof request);
     http1_write_request(&w, "GET", slice_of(path, (size_t)len));
-    http1_write_header(&w, "Host", slice_text("127.0.0.1"));
+    http1_write_header(&w, "Host", slice_text(c->target->authority));
     http1_write_end(&w);
     (void)buf_append(&c->out, request, wr_len(&w));
 }
@@ -50,14 +50,7 @@ static ssize_t read_tag(struct client *c, struct slice s)
 
 static int read_body(struct client *c, struct slice data)
 {
-    int err = buf_append(&c->flv, data.p, data.len);
-    while (err == 0 && buf_len(&c->flv) > 0) {
-        ssize_t n = read_tag(c, buf_slice(&c->flv));
-        if (n <= 0)
-            return (int)n;
-        buf_consume(&c->flv, (size_t)n);
-    }
-    return err;
+    return client_take(c, &c->flv, data, read_tag);
 }
 
 ssize_t client_flv_read(struct client *c, struct slice in)

@@ -54,8 +54,8 @@ static void send_command(struct client *c, const struct wr *w, uint32_t sid)
 static void send_connect(struct client *c)
 {
     uint8_t body[COMMAND_MAX];
-    char url[TARGET_TEXT_MAX + 32];
-    snprintf(url, sizeof url, "rtmp://127.0.0.1:%d/%s", ntohs(c->target->address.sin_port),
+    char url[2 * TARGET_TEXT_MAX + 16];
+    snprintf(url, sizeof url, "rtmp%s://%s/%s", c->target->tls ? "s" : "", c->target->authority,
              c->target->app);
     struct wr w = command(body, "connect", DO_CONNECT);
     amf0_write_object(&w);

@@ -1,11 +1,14 @@
 #include "flv_file.h"
 
+#include "mp4_file.h"
+
 #include "base/err.h"
 #include "base/mem.h"
 #include "proto/flv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FILE_BYTES_MAX (256L * 1024 * 1024)
 #define FRAME_STEP_MS  40 /* from a round's last frame to the next round's first */
@@ -47,6 +50,23 @@ static void add(struct flv_file *f, const struct flv_tag *tag)
         f->round_ms = at_ms + FRAME_STEP_MS;
 }
 
+/* What is MP4 becomes FLV; 0 or a negative enum err. */
+static int from_mp4(uint8_t **bytes, size_t *len)
+{
+    struct buf flv;
+    buf_init(&flv, 2 * FILE_BYTES_MAX);
+    int err = mp4_file_to_flv(slice_of(*bytes, *len), &flv);
+    struct slice s = buf_slice(&flv);
+    if (err == 0) {
+        free(*bytes);
+        *bytes = xmalloc(s.len);
+        memcpy(*bytes, s.p, s.len);
+        *len = s.len;
+    }
+    buf_fini(&flv);
+    return err;
+}
+
 int flv_file_open(struct flv_file *f, const char *path)
 {
     *f = (struct flv_file){0};
@@ -54,6 +74,11 @@ int flv_file_open(struct flv_file *f, const char *path)
     f->bytes = read_all(path, &len);
     if (f->bytes == NULL)
         return ERR_IO;
+    int err = mp4_file_is(slice_of(f->bytes, len)) ? from_mp4(&f->bytes, &len) : 0;
+    if (err < 0) {
+        flv_file_close(f);
+        return err;
+    }
     bool audio, video;
     ssize_t n = flv_file_header_read(f->bytes, len, &audio, &video);
     f->entries = xcalloc(len / FLV_TAG_HEADER_SIZE + 1, sizeof f->entries[0]);

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The audio and video of an FLV file, to be played over and over. */
+/* The audio and video of an FLV file, or of fragmented MP4, to be played over and over. */
 struct flv_entry {
     uint8_t type; /* enum flv_tag_type */
     bool config;  /* sent in the first round only */
@@ -24,7 +24,8 @@ struct flv_file {
     uint32_t round_ms; /* from one round's first timestamp to the next one's */
 };
 
-/* 0, ERR_IO, or ERR_PROTOCOL when it is no FLV file or holds no key frame. */
+/* 0, ERR_IO, ERR_PROTOCOL when it is no such file or holds no key frame, or ERR_UNSUPPORTED when it
+ * is MP4 without fragments or with other codecs. */
 int flv_file_open(struct flv_file *f, const char *path);
 void flv_file_close(struct flv_file *f);
 

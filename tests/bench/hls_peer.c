@@ -20,8 +20,8 @@
 int hls_connect(const struct target *t)
 {
     const struct timeval patience = {HLS_ANSWER_S, 0};
-    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&t->address, sizeof t->address) < 0) {
+    int on = 1, fd = socket(t->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&t->address, t->address_len) < 0) {
         perror("sluice-bench: connect");
         exit(BENCH_FAILED);
     }
@@ -126,7 +126,7 @@ int64_t hls_sent_us(struct slice part, bool last)
     int64_t now_us = clock_us(), sent_us = 0;
     const uint8_t *p = part.p, *end = part.p + part.len;
     while (p != NULL && end - p >= MARK_SIZE && (sent_us == 0 || last)) {
-        p = memmem(p, (size_t)(end - p), "SLMK", 4);
+        p = memmem(p, (size_t)(end - p), "SLMT", 4);
         if (p == NULL || end - p < MARK_SIZE)
             break;
         /* The mark is read where a body ends. */

@@ -38,7 +38,7 @@ struct hls_place {
 bool hls_hint(struct slice playlist, struct hls_place *out);
 
 /* When the first, or last, frame that is marked (mark.h) in these bytes was sent, by clock_us() of
- * a publisher with -T; 0: there is none. */
+ * a publisher with --mark; 0: there is none. */
 int64_t hls_sent_us(struct slice part, bool last);
 
 #endif

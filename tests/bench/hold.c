@@ -101,7 +101,7 @@ static void bare_serve(int listener, int go, int count, size_t bytes)
 
 static void start_bare(struct hold *h)
 {
-    struct sockaddr_in *a = &h->target.address;
+    struct sockaddr_in *a = (struct sockaddr_in *)&h->target.address;
     socklen_t len = sizeof *a;
     int go[2], listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     *a = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -110,6 +110,7 @@ static void start_bare(struct hold *h)
         perror("sluice-bench: listen");
         exit(BENCH_FAILED);
     }
+    h->target.address_len = len;
     h->server = fork();
     if (h->server == 0) {
         close(go[1]);
@@ -293,7 +294,7 @@ static int parse(struct hold *h, int argc, char **argv)
     }
     if (optind != argc || (url == NULL) == (h->bare_bytes == 0))
         return BENCH_USAGE;
-    return url == NULL || target_parse(url, &h->target) == 0 ? BENCH_OK : BENCH_USAGE;
+    return url == NULL || target_parse_plain(url, &h->target) == 0 ? BENCH_OK : BENCH_USAGE;
 }
 
 int hold_main(int argc, char **argv)

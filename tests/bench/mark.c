@@ -6,7 +6,7 @@
 
 #define BODY_MIN 24 /* bytes of the smallest body that is marked: its header stays as it is */
 
-static const uint8_t magic[4] = {'S', 'L', 'M', 'K'};
+static const uint8_t magic[3] = {'S', 'L', 'M'};
 
 bool mark_write(uint8_t *body, size_t len, struct mark m)
 {
@@ -14,6 +14,7 @@ bool mark_write(uint8_t *body, size_t len, struct mark m)
         return false;
     uint8_t *at = body + len - MARK_SIZE;
     memcpy(at, magic, sizeof magic);
+    at[3] = m.timed ? 'T' : 'K';
     put_u32(at + 4, m.session);
     put_u32(at + 8, m.index);
     return true;
@@ -24,9 +25,10 @@ bool mark_read(struct slice body, struct mark *out)
     if (body.len < BODY_MIN)
         return false;
     const uint8_t *at = body.p + body.len - MARK_SIZE;
-    if (memcmp(at, magic, sizeof magic) != 0)
+    if (memcmp(at, magic, sizeof magic) != 0 || (at[3] != 'T' && at[3] != 'K'))
         return false;
-    struct rd r = rd_init(at + sizeof magic, MARK_SIZE - sizeof magic);
+    struct rd r = rd_init(at + 4, MARK_SIZE - 4);
+    out->timed = at[3] == 'T';
     out->session = rd_u32(&r);
     out->index = rd_u32(&r);
     return true;

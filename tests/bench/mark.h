@@ -10,12 +10,12 @@
  * The last bytes of a video frame, by which a player tells which connection of which publisher it
  * came over, and whether frames are missing.  A frame without room for it goes unmarked.
  */
-#define MARK_SIZE 12 /* bytes: "SLMK", session, index, both big endian */
+#define MARK_SIZE 12 /* bytes: "SLMK" or "SLMT", session, index, both big endian */
 
 struct mark {
-    uint32_t session; /* of the publisher; rises with each connection.  Or when it was sent: the
-                       * low bits of clock_us() */
+    uint32_t session; /* of the publisher; rises with each connection */
     uint32_t index;   /* of the frame in the session, 0 for the first that is marked */
+    bool timed;       /* "SLMT": `session` is when it was sent, the low bits of clock_us() */
 };
 
 /* Overwrites the end of a body; false when it is too short. */

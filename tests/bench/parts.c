@@ -117,7 +117,7 @@ int parts_main(int argc, char **argv)
             return BENCH_USAGE;
         }
     }
-    if (url == NULL || optind != argc || target_parse(url, &target) < 0)
+    if (url == NULL || optind != argc || target_parse_plain(url, &target) < 0)
         return BENCH_USAGE;
     buf_init(&p.playlist, HLS_ANSWER_MAX);
     buf_init(&p.part, HLS_ANSWER_MAX);

@@ -2,6 +2,7 @@
 
 #include "base/slice.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,22 @@ static int64_t field(struct slice line, int index)
     return slice_u64(word, INT64_MAX, &v) == 0 ? (int64_t)v : 0;
 }
 
+/* What its threads ran, in nanoseconds; 0 where the kernel does not count it. */
+static int64_t ran_ns(pid_t pid)
+{
+    char path[300], text[FILE_MAX];
+    int64_t sum_ns = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *tasks = opendir(path);
+    for (struct dirent *e; tasks != NULL && (e = readdir(tasks)) != NULL;) {
+        snprintf(path, sizeof path, "/proc/%d/task/%.200s/schedstat", (int)pid, e->d_name);
+        sum_ns += e->d_name[0] != '.' ? field(read_file(path, text), 0) : 0;
+    }
+    if (tasks != NULL)
+        closedir(tasks);
+    return sum_ns;
+}
+
 struct procstat procstat_read(pid_t pid)
 {
     char path[64], text[FILE_MAX];
@@ -41,10 +58,14 @@ struct procstat procstat_read(pid_t pid)
     if (name_end == NULL || (size_t)(name_end - s.p) + 2 > s.len)
         return (struct procstat){0};
     struct slice fields = slice_of(name_end + 2, s.len - (size_t)(name_end - s.p) - 2);
-    double tick_s = 1.0 / (double)sysconf(_SC_CLK_TCK);
+    /* Ticks of 10 ms are too coarse for a hundred viewers; they say how exact times divide. */
+    double user = (double)field(fields, FIELD_UTIME), system = (double)field(fields, FIELD_STIME);
+    double tick_s = 1.0 / (double)sysconf(_SC_CLK_TCK), ran_s = (double)ran_ns(pid) / 1e9;
+    if (user + system > 0 && ran_s > 0)
+        tick_s = ran_s / (user + system);
     return (struct procstat){
-        .user_s = (double)field(fields, FIELD_UTIME) * tick_s,
-        .system_s = (double)field(fields, FIELD_STIME) * tick_s,
+        .user_s = user * tick_s,
+        .system_s = system * tick_s,
         .rss_kib = field(fields, FIELD_RSS) * (sysconf(_SC_PAGESIZE) / 1024),
     };
 }

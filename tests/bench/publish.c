@@ -1,15 +1,16 @@
 /*
- * Publishers that replay an FLV file in real time, round after round, from one thread.  Headers are
+ * Publishers that replay a file in real time, round after round, from one thread.  Headers are
  * written per message; bodies go to the socket from where the file lies in memory, unless they are
  * marked (mark.h).
  *
- * With -R a publisher whose connection breaks begins anew at the next address, as an encoder with
- * a list of servers does: its time starts at 0, with the first frames of the file.
+ * With --again a publisher whose connection breaks begins anew at the next address, as an encoder
+ * with a list of servers does: its time starts at 0, with the first frames of the file.
  */
 #include "bench.h"
 #include "client.h"
 #include "flv_file.h"
 #include "mark.h"
+#include "options.h"
 #include "peers.h"
 
 #include "base/err.h"
@@ -31,8 +32,9 @@
 #define RATE_DEFAULT  200
 #define SECONDS       10
 #define FILES_MAX     4
-#define RETRY_MS      200  /* from a refusal to the next attempt */
-#define GRANT_MS      3000 /* an attempt that is not granted by then is given up */
+#define PROGRESS_US   1000000 /* between two lines */
+#define RETRY_MS      200     /* from a refusal to the next attempt */
+#define GRANT_MS      3000    /* an attempt that is not granted by then is given up */
 
 struct publish_options {
     struct target targets[TARGETS_MAX];
@@ -40,8 +42,9 @@ struct publish_options {
     int publishers, rate;
     int64_t run_us, life_us; /* life: of each publisher, 0 for as long as the run */
     int64_t retry_us;
-    uint32_t session; /* of the first connection; 0: frames are not marked */
-    bool events, again, timed;
+    int session; /* of the first connection; 0: frames are not marked */
+    bool events, again, timed, json, quiet;
+    struct option_list more_urls, more_files;
     const char *files[FILES_MAX]; /* a publisher's connections play one after the other */
     int file_count;
 };
@@ -63,8 +66,8 @@ struct publish {
     struct flv_file files[FILES_MAX];
     struct publisher *publishers;
     int epoll, signals, started, granted, lost, refused;
-    bool stopped;
-    int64_t begin_us;
+    bool stopped, complained;
+    int64_t begin_us, progress_us;
     uint64_t bytes;
     uint32_t sessions;
     uint8_t *marked; /* the body that is being sent, with its mark */
@@ -98,15 +101,25 @@ static void tell(const struct publish *p, const struct publisher *one, const cha
                one->client.status);
 }
 
+/* Of the first that failed; how many there were is in the report. */
+static void complain(struct publish *p, const struct publisher *one)
+{
+    if (p->options.again || p->complained)
+        return;
+    p->complained = true;
+    fprintf(stderr, "sluice-bench: publisher %d %s%s%s\n", one->number,
+            one->granted ? "lost" : "refused", one->client.status[0] != '\0' ? ": " : "",
+            one->client.status);
+}
+
 static void publisher_end(struct publish *p, struct publisher *one, bool lost)
 {
     if (lost) {
-        if (p->options.again && !one->granted)
+        if (!one->granted)
             p->refused++;
         else
             p->lost++;
-        if (!p->options.again)
-            fprintf(stderr, "sluice-bench: publisher %d lost\n", one->number);
+        complain(p, one);
         tell(p, one, one->granted ? "lost" : "refused");
     }
     bool waits = !one->granted;
@@ -153,6 +166,7 @@ static struct slice body_of(struct publish *p, struct publisher *one, const stru
     if (one->mark.session == 0 || e->type != FLV_TAG_VIDEO || e->config)
         return e->body;
     memcpy(p->marked, e->body.p, e->body.len);
+    one->mark.timed = p->options.timed;
     if (p->options.timed)
         one->mark.session = (uint32_t)clock_us();
     if (mark_write(p->marked, e->body.len, one->mark))
@@ -258,8 +272,8 @@ static void publisher_start(struct publish *p, struct publisher *one)
     one->begun_us = clock_us();
     one->file = &p->files[one->attempts % p->options.file_count];
     one->at = (struct flv_place){0};
-    one->mark =
-        (struct mark){.session = p->options.session > 0 ? p->options.session + p->sessions++ : 0};
+    one->mark = (struct mark){
+        .session = p->options.session > 0 ? (uint32_t)p->options.session + p->sessions++ : 0};
     buf_init(&one->rest, FLV_BODY_MAX);
     bool named = client_init(&one->client, to, one->number, CLIENT_PUBLISH, on_message);
     one->fd = named ? target_connect(to) : -1;
@@ -345,12 +359,24 @@ static void on_event(struct publish *p, const struct epoll_event *e)
         move_all(p);
 }
 
+static void progress(struct publish *p, int64_t now_us)
+{
+    if (p->options.quiet || now_us < p->progress_us)
+        return;
+    p->progress_us = now_us + PROGRESS_US;
+    bool terminal = isatty(STDERR_FILENO) == 1;
+    fprintf(stderr, "%ssluice-bench: %6d started %6d taken %6d refused %6d lost %10.1f MB%s",
+            terminal ? "\r" : "", p->started, p->granted, p->refused, p->lost,
+            (double)p->bytes / 1e6, terminal ? "" : "\n");
+}
+
 static void run(struct publish *p)
 {
     struct epoll_event events[BENCH_EVENTS];
     p->begin_us = clock_us();
     int64_t end_us = p->begin_us + p->options.run_us;
     for (int64_t now_us; (now_us = clock_us()) < end_us && !p->stopped;) {
+        progress(p, now_us);
         int64_t next_us = step_all(p);
         next_us = next_us < end_us ? next_us : end_us;
         int64_t wait_us = next_us > now_us ? next_us - now_us : 0;
@@ -361,66 +387,99 @@ static void run(struct publish *p)
     }
 }
 
-static int parse(struct publish_options *o, int argc, char **argv)
+#define AT(member) offsetof(struct publish_options, member)
+static const struct option_row rows[] = {
+    {"streams", 'n', OPTION_INT, AT(publishers), 1, BENCH_PEERS_MAX, "N",
+     "connections; %d in the URL is the number of each (1)"},
+    {"rate", 'r', OPTION_INT, AT(rate), 1, 100000, "N", "that begin each second (200)"},
+    {"seconds", 't', OPTION_SECONDS, AT(run_us), 1, BENCH_SECONDS_MAX, "S",
+     "until the program ends (10)"},
+    {"life", 'l', OPTION_SECONDS, AT(life_us), 1, BENCH_SECONDS_MAX, "S",
+     "that each of them publishes (all the time)"},
+    {"mark", 'T', OPTION_FLAG, AT(timed), 0, 0, NULL,
+     "the end of each video frame is overwritten with when it was sent, for play's latency; "
+     "pictures suffer"},
+    {"again", 'R', OPTION_FLAG, AT(again), 0, 0, NULL,
+     "who is refused or loses the connection begins anew, at the next URL; SIGUSR1: all do"},
+    {"pause-ms", 'a', OPTION_MS, AT(retry_us), 1, BENCH_SECONDS_MAX * 1000, "MS",
+     "from a refusal to the next attempt (200)"},
+    {"url", 'u', OPTION_LIST, AT(more_urls), 0, 0, "URL", "the next one for --again; repeatable"},
+    {"file", 'f', OPTION_LIST, AT(more_files), 0, 0, "FILE",
+     "what the next connection of --again plays; repeatable"},
+    {"session", 'M', OPTION_INT, AT(session), 1, INT32_MAX, "N",
+     "as --mark, but with the number of the connection, the first is N"},
+    {"events", 'e', OPTION_FLAG, AT(events), 0, 0, NULL,
+     "a JSON line for each that gets going or ends"},
+    {"json", 'j', OPTION_FLAG, AT(json), 0, 0, NULL, "the report as one JSON object"},
+    {"quiet", 'q', OPTION_FLAG, AT(quiet), 0, 0, NULL, "no progress on stderr"},
+};
+
+static const struct option_command command = {
+    .name = "publish",
+    .words = "rtmp://HOST[:PORT]/APP/STREAM FILE",
+    .about = "Publishes an FLV or fragmented MP4 file in real time, round after round, by RTMP.\n",
+    .words_min = 2,
+    .words_max = 2,
+    .rows = rows,
+    .row_count = sizeof rows / sizeof rows[0]};
+
+static void add_url(struct publish_options *o, const char *url)
 {
-    for (int c; (c = getopt(argc, argv, "u:f:n:t:r:l:M:a:ReT")) != -1;) {
-        switch (c) {
-        case 'u':
-            if (!targets_add(o->targets, &o->target_count, optarg))
-                return BENCH_USAGE;
-            break;
-        case 'R':
-            o->again = true;
-            break;
-        case 'M':
-            o->session = (uint32_t)bench_number(optarg, 1, INT32_MAX);
-            break;
-        case 'T':
-            o->timed = true;
-            o->session = 1;
-            break;
-        case 'a':
-            o->retry_us = bench_number(optarg, 1, BENCH_SECONDS_MAX * 1000) * 1000;
-            break;
-        case 'f':
-            if (o->file_count == FILES_MAX)
-                return BENCH_USAGE;
-            o->files[o->file_count++] = optarg;
-            break;
-        case 'n':
-            o->publishers = (int)bench_number(optarg, 1, BENCH_PEERS_MAX);
-            break;
-        case 't':
-            o->run_us = bench_number(optarg, 1, BENCH_SECONDS_MAX) * 1000000;
-            break;
-        case 'r':
-            o->rate = (int)bench_number(optarg, 1, 100000);
-            break;
-        case 'l':
-            o->life_us = bench_number(optarg, 1, BENCH_SECONDS_MAX) * 1000000;
-            break;
-        case 'e':
-            o->events = true;
-            break;
-        default:
-            return BENCH_USAGE;
-        }
-    }
-    for (int i = 0; i < o->target_count; i++)
-        if (o->targets[i].http)
-            return BENCH_USAGE;
-    return o->target_count > 0 && o->file_count > 0 && optind == argc ? BENCH_OK : BENCH_USAGE;
+    if (o->target_count == TARGETS_MAX)
+        options_refuse(&command, "too many URLs", url);
+    options_target(&command, url, &o->targets[o->target_count]);
+    const struct target *to = &o->targets[o->target_count++];
+    if (to->http || to->tls)
+        options_refuse(&command, "publishers speak RTMP, not HTTP", url);
+}
+
+static void read_options(struct publish_options *o, int argc, char **argv)
+{
+    struct option_list words;
+    options_read(&command, argc, argv, o, &words);
+    add_url(o, words.values[0]);
+    for (int i = 0; i < o->more_urls.count; i++)
+        add_url(o, o->more_urls.values[i]);
+    o->files[o->file_count++] = words.values[1];
+    for (int i = 0; i < o->more_files.count && o->file_count < FILES_MAX; i++)
+        o->files[o->file_count++] = o->more_files.values[i];
+    if (o->timed)
+        o->session = 1;
 }
 
 static bool open_files(struct publish *p)
 {
     for (int i = 0; i < p->options.file_count; i++) {
-        if (flv_file_open(&p->files[i], p->options.files[i]) < 0) {
-            fprintf(stderr, "sluice-bench: %s: not an FLV file with media\n", p->options.files[i]);
-            return false;
-        }
+        const char *path = p->options.files[i];
+        int err = flv_file_open(&p->files[i], path);
+        if (err == 0)
+            continue;
+        fprintf(stderr, "sluice-bench publish: %s: %s\n", path,
+                err == ERR_IO ? strerror(errno)
+                : err == ERR_UNSUPPORTED
+                    ? "MP4 without fragments, or of other codecs than H.264, "
+                      "HEVC, AV1 and AAC; ffmpeg -i IN -c copy -movflags "
+                      "frag_keyframe+empty_moov OUT.mp4 makes fragments"
+                    : "neither FLV nor fragmented MP4, or without a key frame");
+        return false;
     }
     return true;
+}
+
+static void report(const struct publish *p)
+{
+    const struct publish_options *o = &p->options;
+    double seconds = (double)(clock_us() - p->begin_us) / 1e6;
+    if (o->json || o->events)
+        printf("{\"event\":\"publish\",\"publishers\":%d,\"granted\":%d,\"lost\":%d,"
+               "\"refused\":%d,\"bytes\":%llu}\n",
+               o->publishers, p->granted, p->lost, p->refused, (unsigned long long)p->bytes);
+    else
+        printf(
+            "%d publishers: %d connections were taken, %d refused, %d lost; %.3f GB, %.3f Mbit/s "
+            "in %.1f s\n",
+            o->publishers, p->granted, p->refused, p->lost, (double)p->bytes / 1e9,
+            (double)p->bytes * 8e-6 / seconds, seconds);
 }
 
 int publish_main(int argc, char **argv)
@@ -429,9 +488,7 @@ int publish_main(int argc, char **argv)
                                     .rate = RATE_DEFAULT,
                                     .retry_us = RETRY_MS * 1000,
                                     .run_us = SECONDS * 1000000}};
-    int code = parse(&p.options, argc, argv);
-    if (code != BENCH_OK)
-        return code;
+    read_options(&p.options, argc, argv);
     if (!open_files(&p))
         return BENCH_FAILED;
     p.publishers = xcalloc((size_t)p.options.publishers, sizeof p.publishers[0]);
@@ -439,9 +496,7 @@ int publish_main(int argc, char **argv)
     p.epoll = epoll_create1(EPOLL_CLOEXEC);
     p.signals = peers_signals(p.epoll);
     run(&p);
-    printf("{\"event\":\"publish\",\"publishers\":%d,\"granted\":%d,\"lost\":%d,\"refused\":%d,"
-           "\"bytes\":%llu}\n",
-           p.options.publishers, p.granted, p.lost, p.refused, (unsigned long long)p.bytes);
+    report(&p);
     for (int i = 0; i < p.started; i++)
         publisher_close(&p.publishers[i]);
     close(p.signals);
@@ -452,5 +507,5 @@ int publish_main(int argc, char **argv)
         flv_file_close(&p.files[i]);
     if (p.options.again)
         return p.granted > 0 ? BENCH_OK : BENCH_FAILED;
-    return p.granted == p.options.publishers && p.lost == 0 ? BENCH_OK : BENCH_FAILED;
+    return p.granted == p.options.publishers && p.lost + p.refused == 0 ? BENCH_OK : BENCH_FAILED;
 }

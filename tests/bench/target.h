@@ -1,23 +1,30 @@
 #ifndef SLUICE_TESTS_BENCH_TARGET_H
 #define SLUICE_TESTS_BENCH_TARGET_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
-#define TARGET_TEXT_MAX 256 /* bytes of an app or stream name */
+#define TARGET_TEXT_MAX 256 /* bytes of an authority, of an app or of a stream name */
 
 /* Where to connect and what to ask for. */
 struct target {
-    struct sockaddr_in address;
-    bool http;
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    bool http, tls;
+    char host[TARGET_TEXT_MAX];      /* without its port */
+    char authority[TARGET_TEXT_MAX]; /* HOST:PORT as written, for Host and tcUrl */
     char app[TARGET_TEXT_MAX];
-    char stream[TARGET_TEXT_MAX]; /* may hold one %d */
+    char stream[TARGET_TEXT_MAX]; /* all that follows the app; may hold one %d */
 };
 
-/* rtmp://IP:PORT/APP/STREAM or http://…; the IP is a numeric IPv4 address.  0 or ERR_TYPE. */
+/* rtmp[s]://HOST[:PORT]/APP/STREAM or http[s]://…; the host is looked up, an IPv6 address stands in
+ * brackets.  0, ERR_TYPE, or ERR_NOT_FOUND when nobody knows the host. */
 int target_parse(const char *url, struct target *t);
+
+/* The same of commands that know no TLS. */
+int target_parse_plain(const char *url, struct target *t);
 
 #define TARGETS_MAX 8 /* addresses that one command goes to in turn */
 

@@ -31,6 +31,7 @@ LIGHT = ("-f lavfi -i testsrc2=size=128x72:rate=5 -t 10 -c:v libx264 -preset ver
 # Timers are the defaults, or no bound of a row would mean anything.
 SETTINGS = {
     "node.workers": 1,
+    "process.watchdog_ms": 1000 * scaled(2),
     "node.drain_s": 5,
     "rtmp.listen": "0.0.0.0:1935",
     "http.listen": "0.0.0.0:8080",

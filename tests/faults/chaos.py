@@ -2,11 +2,13 @@
 Random faults, one after the other and two at once, against two origins, three edges and Redis under load.
 The whole plan is drawn from the seed before anything begins, so that a seed is the same run again.
 """
+import json
 import random
 import signal
+import subprocess
 import threading
 
-from bed import Bed
+from bed import BENCH, Bed
 from load import now_us
 from row import row
 from waiting import SLOW, scaled, wait_for
@@ -20,6 +22,9 @@ AFTERMATH_US = 3000000  # after a fault is over its effects may still be seen fo
 SHORT = {"hls.segment_ms": 1000, "hls.window_segments": 3}
 FULL_S = 12
 LOOK_S = 0.5            # between two looks at the edges' epochs
+GUESTS = 4              # of each edge and protocol, who come and go: HLS and WebRTC
+GUESTS_STAY_S = 8
+RIVAL_SESSIONS = 1000000  # of each rival publisher, so that none of another's looks like one that comes back
 RSS_SLACK_KIB = 4096    # beside the 5 %: what an allocator keeps of a burst
 
 
@@ -146,8 +151,14 @@ class Fault:
             self.undo = load.finish
 
     def other_publisher(self):
-        load = self.bed.publish("live/c0?token=other", host="other", session=9000000)
-        self.undo = load.finish
+        there = [o for o in ORIGINS if o in self.bed.nodes]
+        self.bed.rivals += 1
+        load = self.bed.publish("live/c0?token=other", origins=there, host="other", session=self.bed.rivals * RIVAL_SESSIONS)
+        self.undo = lambda: self._rival_ends(load)
+
+    def _rival_ends(self, load):
+        self.bed.rivals_taken += bool(load.granted)
+        load.finish()
 
 
 KINDS = [name[5:] for name in dir(Fault) if name.startswith("draw_")]
@@ -204,6 +215,36 @@ class Epochs(threading.Thread):
     def finish(self):
         self.stopped.set()
         self.join(scaled(10))
+
+
+class Guests(threading.Thread):
+    """Players of HLS and of WebRTC at one edge, who come again and again, whatever becomes of the edge meanwhile."""
+
+    def __init__(self, bed, edge):
+        super().__init__(daemon=True)
+        self.bed, self.edge, self.stopped, self.tool = bed, edge, threading.Event(), None
+        self.rounds = {"hls": 0, "webrtc": 0}  # in which somebody has played
+
+    def words(self, protocol, number):
+        url = f"http://{self.bed.lab.host(self.edge).address}:8080/live/c{number % STREAMS}"
+        if protocol == "webrtc":
+            return ["whep", "-u", url, "-n", GUESTS, "-t", GUESTS_STAY_S, "-w", 0]
+        return ["play", url + "/index.m3u8", "-n", GUESTS, "-t", GUESTS_STAY_S, "-w", 0, "-j", "-q"]
+
+    def run(self):
+        number = 0
+        while not self.stopped.wait(LOOK_S):
+            number += 1
+            for protocol in self.rounds:
+                command = [*self.bed.lab.host("load").prefix, BENCH, *self.words(protocol, number)]
+                self.tool = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+                said = self.tool.communicate()[0].strip().splitlines()
+                report = json.loads(said[-1]) if said and said[-1].startswith("{") else {}
+                self.rounds[protocol] += bool(report.get("framed"))
+
+    def finish(self):
+        self.stopped.set()
+        self.join(scaled(GUESTS_STAY_S + 30))
 
 
 class Story:
@@ -304,7 +345,7 @@ def chaos(run):
     minutes = run.args.minutes or run.pick(3, 8)
     print(f"   seed {run.seed}: scripts/faults chaos --seed {run.seed} --minutes {minutes:g}", flush=True)
     with Bed(origins=ORIGINS, edges=EDGES, media=run.media, settings=SHORT) as bed:
-        bed.count = 0
+        bed.count = bed.rivals = bed.rivals_taken = 0
         bed.publishers = bed.publish("live/c%d?token=one", publishers=STREAMS)
         bed.publishers.wait(lambda: len(bed.publishers.of("granted")) == STREAMS, 20, "publishers")
         watches = {e: bed.watch(VIEWERS, "live/c%d", edges=[e], again=True, modulo=STREAMS) for e in EDGES}
@@ -312,14 +353,19 @@ def chaos(run):
             watch.wait_playing()
         run.sleep(FULL_S)
         before, story, epochs = weigh(bed), Story(), Epochs(bed)
-        epochs.start()
+        guests = [Guests(bed, e) for e in EDGES]
+        for thread in (epochs, *guests):
+            thread.start()
         play(run, bed, story, minutes * 60)
         run.sleep(CALM_S)
-        epochs.finish()
-        run.note(seed=run.seed, minutes=f"{minutes:g}", faults=bed.count, viewers=VIEWERS * len(EDGES),
+        for thread in (epochs, *guests):
+            thread.finish()
+        run.note(seed=run.seed, minutes=f"{minutes:g}", faults=bed.count, rivals_taken=bed.rivals_taken, viewers=VIEWERS * len(EDGES),
                  sessions=bed.publishers.granted["session"])
         run.exact("I1_epochs_fell", len(epochs.fell))
         run.at_least("I1_looks", epochs.looks, 1)
+        for protocol in guests[0].rounds:
+            run.at_least(f"rounds_{protocol}", sum(g.rounds[protocol] for g in guests), 1)
         wait_for(lambda: not agree(bed), 1, "agreement", state=lambda: "; ".join(agree(bed)))
         for watch in watches.values():
             watch.wait_state(lambda s: s["playing"] == VIEWERS and s["stalled"] == 0, 5, "everybody to play")
@@ -328,6 +374,7 @@ def chaos(run):
         ends = [w.finish() for w in watches.values()]
         for name in ("back", "stale", "keyless"):
             run.exact(f"I2_{name}", sum(e[name] for e in ends))
+        run.note(first=[w.of(name)[0] for w in watches.values() for name in ("back", "stale") if w.of(name)])
         kinds = ("hole", "closed") if SLOW else ("hole", "closed", "stall")
         found = [u for edge, w in watches.items() for u in unexplained(story, edge, w, kinds)]
         run.exact("I7_unexplained", found, [])

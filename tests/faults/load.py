@@ -3,12 +3,14 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
 from waiting import Box, scaled
 
-LIVES_S = 3600  # a load ends by itself after that
+LIVES_S = 6 * 3600  # a load ends by itself after that
+SAID_BYTES = 500      # of what it wrote last
 
 
 def now_us():
@@ -27,11 +29,11 @@ class Tool:
 
     def __init__(self, binary, host, words):
         self.host = host
-        command = [*host.prefix, str(binary), *map(str, words)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
+        self.command = [*host.prefix, str(binary), *map(str, words)]
+        self.said = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=self.said)
         self.pid = self.process.pid
-        self.events = {}
+        self.events, self.ended = {}, False
         self.box = Box()
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
@@ -42,8 +44,9 @@ class Tool:
             with self.box:
                 self.events.setdefault(event["event"], []).append(event)
         self.process.stdout.close()
+        self.process.wait()
         with self.box:
-            pass
+            self.ended = True
 
     def of(self, kind, since_us=0):
         return [e for e in self.events.get(kind, []) if e["at_us"] >= since_us]
@@ -53,7 +56,16 @@ class Tool:
         return found[-1] if found else None
 
     def wait(self, condition, deadline, what):
-        return self.box.wait(condition, deadline, what, state=self.describe)
+        return self.box.wait(lambda: condition() or self._must_run(what), deadline, what, state=self.describe)
+
+    def _must_run(self, what):
+        """What a tool that has ended will never do is not waited for."""
+        if self.ended:
+            raise AssertionError(f"{what}: {' '.join(self.command)} ended with {self.process.returncode}: {self._last_words()}")
+
+    def _last_words(self):
+        self.said.seek(0)
+        return self.said.read()[-SAID_BYTES:].decode(errors="replace").strip()
 
     def describe(self):
         return ", ".join(f"{k}={v}" for k, v in (self.last("state") or {}).items())
@@ -122,9 +134,8 @@ class Publish(Tool):
 
     def __init__(self, binary, host, urls, media, session=1, again=True, publishers=1, retry_ms=200, life_s=0):
         self.urls = urls
-        words = ["publish", *(w for m in media for w in ("-f", m)), "-n", publishers, "-t", LIVES_S, "-M", session, "-e", "-a", retry_ms]
-        for url in urls:
-            words += ["-u", url]
+        words = ["publish", urls[0], media[0], *(w for m in media[1:] for w in ("-f", m)), *(w for u in urls[1:] for w in ("-u", u)),
+                 "-n", publishers, "-t", LIVES_S, "-M", session, "-a", retry_ms, "-e", "-q"]
         words += ["-R"] if again else []
         words += ["-l", life_s] if life_s else []
         super().__init__(binary, host, words)

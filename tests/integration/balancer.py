@@ -25,9 +25,10 @@ class Request:
     total_s: float = 0
     bytes: int = 0
     whole: bool = False  # False: the player went away, or the node did
+    left: bool = False   # the player did
 
     def is_miss(self):
-        return self.status == 0 or self.status >= 400
+        return (self.status == 0 and not self.left) or self.status >= 400
 
     def line(self):
         return (f"{self.began:.3f} {self.node} {self.status} {self.bytes:7} {self.first_s * 1000:7.1f} {self.total_s * 1000:7.1f} "
@@ -132,6 +133,9 @@ class Balancer:
                 await self._exchange(head, request, upstream, up, writer, began)
             finally:
                 up.close()
+        except asyncio.CancelledError:
+            request.left = True
+            raise
         finally:
             request.total_s = time.monotonic() - began
             self.requests.append(request)

@@ -76,6 +76,8 @@ class Nodes:
                 connection.request("GET", path, headers=headers or {})
                 answer = connection.getresponse()
                 return answer.status, answer.headers, answer.read()
+            except TimeoutError as e:
+                raise TimeoutError(f"{node.id} {path}") from e
             except (http.client.HTTPException, ConnectionError):
                 connection.close()
                 del kept[node]

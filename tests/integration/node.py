@@ -25,13 +25,19 @@ SETTINGS = {
     "http.listen": f"{HOST}:0",
     "cluster.listen": f"{HOST}:0",
     "admin.listen": f"{HOST}:0",
+    "webrtc.listen": f"{HOST}:0",
     "stream.idle_pull_ms": 200,
     "stream.lost_ms": 300,
     "stream.linger_ms": 100,
     "limits.loop_lag_ms": 0,
+    "process.watchdog_ms": 1000 * scaled(2),  # a loop that is stuck is found in every test
 }
 # A handler's time is the machine's matter.
-NORMAL = [r" loop\.slow ", r" loop\.gap ", r" clock\.offset "]
+NORMAL = [r" loop\.slow ", r" loop\.stuck ", r" loop\.gap ", r" clock\.offset ",
+          # Of limits, their own tests ask for the line.
+          r" limit\.reached ",
+          # Tests are run by root, and the folders of a test are root's.
+          r" process\.root ", r" process\.unreadable "]
 LINE = re.compile(r"^\d{4}-\d\d-\d\dT\S+Z (debug|info|warn|error) \S+ \S+")
 
 
@@ -86,6 +92,7 @@ class Node:
         self.process = subprocess.Popen(words, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, env=environment(environ))
         self.pid = self.process.pid
+        self.ports = {}
         self.log = Log(self.process.stderr)
         self.json_log = merged.get("log.format") == "json"
         self.sentinel_connections = 1 if merged.get("cluster.redis.sentinels") else 0
@@ -93,10 +100,12 @@ class Node:
     def ready(self):
         line = self.log.wait(r"listen\.ready", 10)
         found = json.loads(line) if self.json_log else fields(line)
-        self.ports = {k: v for k, v in found.items() if k in ("rtmp", "http", "cluster", "admin", "rtmps", "https")}
+        self.ports = {k: v for k, v in found.items() if k in ("rtmp", "http", "cluster", "admin", "rtmps", "https", "webrtc")}
         return self
 
     def address(self, name):
+        if not self.ports:
+            raise ConnectionRefusedError(f"{self.id} does not listen yet")
         host, port = self.ports[name].rsplit(":", 1)
         return host.strip("[]"), int(port)
 
@@ -192,7 +201,7 @@ class Node:
 
     def nothing_left(self, deadline=10):
         """Nobody is connected but the one that asks. Frames stay for a while: they are counted at the end."""
-        names = ("viewers", "viewers_rtmp", "viewers_flv", "publishers", "pulls", "relays")
+        names = ("viewers", "viewers_rtmp", "viewers_flv", "publishers", "pulls", "relays", "rtc_peers")
         seen = {}
         def look():
             have = self.metrics()

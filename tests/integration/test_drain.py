@@ -1,4 +1,5 @@
 """Nodes that go out of service: by a signal, by an operator's word, and back."""
+import http.client
 import json
 import signal
 import threading
@@ -12,6 +13,7 @@ import rtmp
 from node import HOST
 from raw import Raw
 from waiting import scaled, wait_for
+from webrtc_http import CANDIDATE, FRAGMENT, SDP, Session, offer
 
 pytestmark = pytest.mark.core
 
@@ -57,6 +59,28 @@ def test_idle_node_goes_at_once(start):
     begun = time.monotonic()
     assert node.stop() == 0
     assert time.monotonic() - begun < scaled(1)
+
+
+def test_kept_connections_leave_for_another_node(start):
+    """Behind a balancer a connection that is kept would lead to this node for ever."""
+    node = start("node", {"node.drain_s": 60})
+    host, port = node.http
+
+    def ask(connection):
+        connection.request("GET", "/api/v1/node")
+        answer = connection.getresponse()
+        answer.read()
+        return answer.getheader("Connection")
+
+    idle, new = (http.client.HTTPConnection(host, port, timeout=scaled(10)) for _ in range(2))
+    assert ask(idle) != "close"
+    assert drain(node)["state"] == "drain"
+    assert idle.sock.recv(1) == b""
+    assert ask(new) == "close"
+    drain(node, "DELETE")
+    assert ask(new) != "close"
+    idle.close()
+    new.close()
 
 
 def test_operator_drains_and_takes_it_back(start, feed, play, play_flv, tags, closing):
@@ -263,3 +287,28 @@ def test_stuck_player_does_not_hold_the_end(start, closing, tags):
     assert time.monotonic() - begun < scaled(4.5)
     for s in stuck:
         s.close()
+
+
+def test_requests_under_way_at_the_end(cluster, feed, closing):
+    """A node that has to end at once while it waits for another one, which stands still: nothing is left of what it asked."""
+    origin, edge = cluster.start("origin", "o1"), cluster.start("edge", "e1", {"node.drain_s": 0})
+    origin.expect(r" ")
+    edge.expect(r" (upstream|pull|carry|carrier|publish|session|http|claim|relay|resolve|node|rtc|hls|whip|whep)\.")
+    feed(origin, "live/cam1")
+    session = Session(origin, "/live/cam2/whip", "chrome-whip")
+    assert session.get(edge).status == 204
+    origin.signal(signal.SIGSTOP)
+    patch = f"If-Match: {session.etag}\r\nContent-Type: {FRAGMENT}\r\nContent-Length: {len(CANDIDATE)}"
+    bodies = {"PATCH": (patch, CANDIDATE), "POST": (f"Content-Type: {SDP}\r\nContent-Length: {len(offer('chrome-whip'))}", offer("chrome-whip"))}
+    lines = [f"{verb} {session.url}" for verb in ("GET", "PATCH", "DELETE") for _ in range(8)]
+    lines += [f"POST /live/new{n}/whip" for n in range(4)] + ["POST /live/cam1/whep"] * 4
+    lines += ["GET /live/cam1.flv", "GET /live/cam1/index.m3u8", "GET /live/cam3.flv"]
+    for line in lines:
+        verb = line.split()[0]
+        head, body = bodies.get(verb, ("X: y", ""))
+        closing(Raw(edge.http, f"{line} HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n{body}".encode()))
+    for n in range(4):
+        closing(rtmp.Publisher(edge.rtmp, f"live/more{n}"))
+    edge.wait_metric("rtc_carries_total", lambda n: n >= 20)
+    assert edge.stop() == 0
+    origin.signal(signal.SIGCONT)

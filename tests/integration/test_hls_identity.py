@@ -15,7 +15,7 @@ import node as node_module
 import rtmp
 from waiting import SLOW, scaled, wait_for
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.alone]
 
 CHECK_FMP4 = node_module.ROOT / "tests" / "npm" / "check_fmp4.js"
 FAST = {"hls.segment_ms": 1000, "hls.part_ms": 200, "hls.window_segments": 14, "stream.linger_ms": 500}

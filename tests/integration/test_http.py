@@ -1,12 +1,16 @@
 """The API, health and metrics as contract.md has them, and HTTP clients that do not behave."""
 import json
 import re
+import shutil
+import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
 import media as m
+from node import free_port
 from raw import Raw, exchange
 from waiting import SLOW, wait_for
 
@@ -19,7 +23,7 @@ def test_node(node, feed, play_flv):
     have = node.get_json("/api/v1/node")
     assert set(have) >= set("id instance role version state workers listen streams viewers".split())
     assert set(have["listen"]) == {"rtmp", "http", "cluster", "webrtc", "admin"}
-    assert isinstance(have["listen"]["webrtc"], list)
+    assert len(have["listen"]["webrtc"]) == have["workers"]
     assert have["id"] == "node" and have["role"] == "node" and have["state"] == "up" and have["workers"] == 2
     assert have["listen"]["rtmp"] == node.ports["rtmp"] and have["streams"] == have["viewers"] == 0
     feed(node, "live/cam1")
@@ -176,6 +180,22 @@ MALFORMED = {
     "long target": b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n" + GOOD_HOST + b"\r\n",
     "long header": b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"b" * 70000 + b"\r\n\r\n",
     "many headers": b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X%d: b\r\n" % i for i in range(2000)) + b"\r\n",
+    "chunk extension": b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;a=b\r\na\r\n0\r\n\r\n",
+    "chunk size with a sign": b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n",
+    "chunk size with 0x": b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n",
+    "chunk size with a space": b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\na\r\n0\r\n\r\n",
+    "chunk size before a bare LF": b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n",
+    "TE with a tab": b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n",
+    "TE chunked, identity": b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "TE with a vertical tab": b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    "length and TE that is none": b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
+    "length with a space": b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1 1\r\n\r\na",
+    "empty length": b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\na",
+    "space before the first header": b"GET /healthz HTTP/1.1\r\n Host: a\r\n\r\n",
+    "space before the method": b" GET /healthz HTTP/1.1\r\n" + GOOD_HOST + b"\r\n",
+    "two spaces": b"GET  /healthz HTTP/1.1\r\n" + GOOD_HOST + b"\r\n",
+    "a tab for a space": b"GET\t/healthz\tHTTP/1.1\r\n" + GOOD_HOST + b"\r\n",
+    "escape and overlong slash": b"GET /live/..%c0%afx.flv HTTP/1.1\r\n" + GOOD_HOST + b"\r\n",
     "TLS hello": bytes.fromhex("16030100a5010000a10303") + bytes(160),
     "RTMP hello": b"\x03" + bytes(1536),
     "nothing but line feeds": b"\r\n" * 5000,
@@ -192,6 +212,47 @@ def test_malformed_requests(node, what):
     assert "connection: close" in head.lower()
     assert not re.search(rb"HTTP/1\.\d \d\d\d ", body), "a second answer"
     assert node.request("/healthz", port="http")[0] == 200
+
+
+HAPROXY = """
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 5s
+  timeout server 5s
+  http-reuse always
+listen front
+  bind {front}
+  server node {node}
+"""
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="no haproxy")
+def test_nothing_is_smuggled_past_a_proxy(node, tmp_path, closing):
+    """Whatever a proxy makes of a request: who shares its connection to the node gets the answer to his own."""
+    node.expect(*BAD, r"http\.tls")
+    front = free_port()
+    conf = tmp_path / "haproxy.cfg"
+    conf.write_text(HAPROXY.format(front=f"127.0.0.1:{front}", node="127.0.0.1:%d" % node.http[1]))
+    proxy = subprocess.Popen(["haproxy", "-db", "-f", str(conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: node_is_there(front), 10, "haproxy")
+        for what, bad in MALFORMED.items():
+            attacker = Raw(("127.0.0.1", front), bad + b"GET /api/v1/node HTTP/1.1\r\nHost: smuggled\r\n\r\n")
+            victims = [exchange(("127.0.0.1", front), b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n") for _ in range(3)]
+            attacker.close()
+            assert [(status, body) for status, _, body in victims] == [(200, b"ok\n")] * 3, what
+    finally:
+        proxy.terminate()
+        proxy.wait()
+
+
+def node_is_there(port):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+        return True
+    except OSError:
+        return False
 
 
 def test_bad_names_are_refused(node):

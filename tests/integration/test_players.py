@@ -53,6 +53,7 @@ def bed(cluster, closing, run):
     return Bed(cluster, closing, run)
 
 
+@pytest.mark.alone
 def test_hls_js(bed, closing):
     bed.publish("o1")
     browser = closing(Browser("hls.js", bed.url, PATIENT))
@@ -74,6 +75,7 @@ def test_hls_js_comes_to_the_end(bed, closing):
     assert not [e for e in browser.errors() if e["fatal"]], browser.tail()
 
 
+@pytest.mark.alone
 def test_hls_js_survives_the_owner(bed, closing):
     bed.publish("o1")
     bed.wait_segments()

@@ -270,14 +270,14 @@ def test_redis_says_no(redis, cluster, feed, play, word):
 
 @pytest.mark.core
 @pytest.mark.parametrize("policy, warned", [("noeviction", False), ("volatile-lru", True), ("allkeys-lru", True)])
-def test_eviction_is_warned_of(redis, cluster, policy, warned):
+def test_eviction_is_warned_of(redis, cluster, closing, policy, warned):
     redis.client().config_set("maxmemory-policy", policy)
     node = cluster.start("node", "o1")
     node.expect(r"redis\.evicts")
-    # Asked for before the first heartbeat is written, and answered before it.
+    # Asked for when the connection is up, and Redis answers in order: known before anything is granted.
     node.log.wait(r"redis\.up")
-    wait_for(lambda: redis.client().exists("sluice:{default}:node:o1"), 10, "the node")
-    wait_for(lambda: len(node.get_json("/api/v1/nodes")["nodes"]) == 1, 10, "the node's own list")
+    closing(rtmp.Publisher(node.rtmp, "live/cam1").accepted())
+    cluster.wait_owner("live/cam1", "o1")
     assert (node.log.find(r"redis\.evicts") is not None) == warned
 
 

@@ -175,7 +175,7 @@ def test_links_between_nodes_are_closed_to_others(cluster, feed, play, play_flv,
         m.assert_unbroken(player.media, publisher.sent)
     assert len(edge.get_json("/api/v1/streams?scope=cluster")["streams"]) == 1
     assert edge.metric("tls_handshakes_total") >= 1
-    assert len(wire.seen) > 100000
+    wait_for(lambda: len(wire.seen) > 100000, what="the stream to come over the wire")
     for word in (b"HTTP/1.1", b"GET /", b"X-Sluice", b"live/cam1", b"onMetaData", b"avcC"):
         assert word not in wire.seen, word
     assert edge.metric("tls_failed_total") == 0
@@ -242,7 +242,7 @@ def test_our_certificate_is_read_again_on_sighup(tls_redis, authority, start, tm
     redis = tls_redis(authority, authority.make("redis"), clients="yes")
     cluster = node_module.Cluster(redis, start)
     node = cluster.start("node", "n1", {"cluster.redis.tls_ca": str(authority.certificate),
-                                        "tls.certificate": str(certificate), "tls.key": str(key)})
+                                        "tls.certificate": str(certificate), "tls.key": str(key), "process.user": "root"})
     node.wait_metric("redis_up", 1)
     node.expect(*TROUBLE, r"tls\.(expired|reload_failed)")
     show(authority.make("expired", expired=True))

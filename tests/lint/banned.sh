@@ -19,6 +19,8 @@ refuse() { # PATTERN WHY FILE...
 word='(^|[^A-Za-z0-9_])'
 refuse "$word(strcpy|strcat|v?sprintf|strtok|gets|atoi|v?f?scanf|v?sscanf|alloca)[[:space:]]*\\(" \
     'no strcpy strcat sprintf strtok gets atoi scanf alloca' $sources
+refuse "$word(exec[lv]p?e?|execvpe|fexecve|v?fork|popen|system|posix_spawnp?)[[:space:]]*\\(" \
+    'no programs are run' $sources
 outside=$(printf '%s\n' $sources | grep -vE '^(shared/core/|shared/admin/status|main\.c$)')
 refuse "$word(printf|fprintf|puts|time)[[:space:]]*\\(" \
     'no printing and no time() outside shared/core, the status client and main.c' $outside

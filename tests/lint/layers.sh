@@ -39,10 +39,11 @@ check shared/core base
 check shared/hub base media core
 check shared/net base core proto
 check shared/relay base proto media core net
+check shared/rtc base proto media core net
 check shared/cluster base core net proto
 check shared/admin base proto media core hub net cluster
-check origin base proto media core hub net relay cluster
-check edge base proto media core hub net relay cluster
+check origin base proto media core hub net relay rtc cluster
+check edge base proto media core hub net relay rtc cluster
 plain shared/base
 plain shared/proto
 plain shared/media

@@ -1,4 +1,4 @@
-// Plays what the address of the page names (?kind=hls.js|shaka|native&url=…&options=JSON) and tells everything that
+// Plays what the address of the page names (?kind=hls.js|shaka|native|whep|whip&url=…&options=JSON) and tells everything that
 // happens to tell(), a function that play.js puts here.
 'use strict';
 const words = new URLSearchParams(location.search);
@@ -112,4 +112,4 @@ const players = {
     return video.play();
   },
 };
-Promise.resolve(players[kind]()).catch((e) => { if (e.name !== 'AbortError') fail({type: 'play', details: String(e.stack || e)}, true); });
+addEventListener('load', () => Promise.resolve(players[kind]()).catch((e) => { if (e.name !== 'AbortError') fail({type: 'play', details: String(e.stack || e)}, true); }));

@@ -97,6 +97,7 @@
     X(rtc_resend_refused_total, "Packets not sent again: beyond a quarter of the viewer's rate")   \
     X(rtc_key_requests_total, "Key frames asked for by WebRTC viewers (PLI, FIR)")                 \
     X(rtc_video_skips_total, "Times that a WebRTC viewer got no video up to the next key frame")   \
+    X(rtc_started_over_total, "Times that a WebRTC viewer was sent the newest key frame again")    \
     X(rtc_audio_only_total, "Times that a WebRTC viewer got sound alone because it lost too much") \
     X(rtc_reports_total, "Receiver reports of WebRTC viewers")                                     \
     X(rtc_reported_loss_total, "Loss in receiver reports of WebRTC viewers, 1/256 each")           \

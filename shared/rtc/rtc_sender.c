@@ -315,6 +315,7 @@ static void gather_video(struct rtc_sender *s, struct batch *b, size_t room, int
         }
         if (s->packet == 0 && sender_past_due_us(&s->past, u) > now_us)
             return;
+        sender_past_note(&s->past, u);
         while (s->packet < u->count && b->count < room)
             add(s, b, u, s->packet++);
         if (s->packet < u->count)
@@ -406,6 +407,8 @@ int64_t rtc_sender_send(struct rtc_sender *s, int64_t now_us)
     if (!s->started)
         return next_us;
     find_place(s, now_us);
+    if (sender_over_begins(s, now_us))
+        begin_video(s, now_us);
     if (has_more(s)) {
         size_t room = allowance(s, now_us);
         if (room > 0)
@@ -416,5 +419,7 @@ int64_t rtc_sender_send(struct rtc_sender *s, int64_t now_us)
     sender_report(s, now_us);
     if (s->waits_key && now_us - s->wanted_us >= WANT_KEY_US)
         sender_want_key(s, now_us);
+    if (s->over.due_us != 0 && s->over.due_us < next_us)
+        next_us = s->over.due_us;
     return next_us;
 }

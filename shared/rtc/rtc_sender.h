@@ -12,8 +12,10 @@
  *   RTCP of the viewer ──rtc_sender_rtcp──▶ packets again, ops->want_key
  *
  * Sequence numbers are the viewer's own: they begin below 32768, and packets that it is not given
- * (video until the next key frame) leave no gap, so that nobody asks for them.  No I/O and no clock
- * here: times are arguments, by clock_us().
+ * (video until the next key frame) leave no gap, so that nobody asks for them.  A viewer that asks
+ * for a key frame and was sent the newest one begins there again, with new numbers and timestamps
+ * that go on; this soon after its start, otherwise when no newer one has come meanwhile.  No I/O
+ * and no clock here: times are arguments, by clock_us().
  */
 struct rtc_sender;
 

@@ -10,6 +10,7 @@
  *
  *   rtc_sender.c          cursors, pace, numbers
  *   rtc_sender_past.c     pictures of before the viewer came
+ *   rtc_sender_over.c     the key frame once more
  *   rtc_sender_resend.c   NACK
  *   rtc_sender_reports.c  sender reports, receiver reports, key frame requests, REMB
  */
@@ -55,6 +56,14 @@ struct sender_past {
     int64_t from_us, to_us, span_us; /* media time; span 0: no past */
     int64_t begin_us;                /* clock: the first one goes out */
     int64_t pace;                    /* times faster */
+    int64_t sent_us;                 /* the latest time that a picture was given */
+};
+
+/* A viewer that asks for a key frame and was sent the newest one: it begins there again when that
+ * is still the newest at due_us (0: nothing is due). */
+struct sender_over {
+    int64_t due_us, last_us; /* clock; last: when it did so, 0: never */
+    uint64_t key;            /* unit */
 };
 
 /* What a viewer has reported of video since begin_us (0: no report came), and how many such times
@@ -82,6 +91,7 @@ struct rtc_sender {
     uint32_t packet;     /* of it */
     uint64_t sound_unit; /* next one of sound */
     struct sender_past past;
+    struct sender_over over;
 
     int64_t tick_us; /* when the present tick began */
     uint32_t tick_sent;
@@ -117,8 +127,15 @@ int64_t sender_index_of(const struct sender_numbers *n, int64_t packet);
 void sender_past_begin(struct rtc_sender *s, uint64_t bytes_per_s, int64_t now_us);
 /* The clock's time at which the unit should be sent; INT64_MIN: at once. */
 int64_t sender_past_due_us(const struct sender_past *p, const struct rtc_unit *u);
-/* The unit's timestamp for this viewer, at any time the same. */
+/* A unit is about to be sent for the first time. */
+void sender_past_note(struct sender_past *p, const struct rtc_unit *u);
+/* The unit's timestamp for this viewer, the same at any time until its past begins anew. */
 uint32_t sender_past_timestamp(const struct sender_past *p, const struct rtc_unit *u);
+
+/* The viewer asks for a key frame. */
+void sender_over_ask(struct rtc_sender *s, int64_t now_us);
+/* True when the viewer is to begin at the newest key frame again, now: its numbers are ready. */
+bool sender_over_begins(struct rtc_sender *s, int64_t now_us);
 
 void sender_resend(struct rtc_sender *s, enum rtc_track t, const uint16_t *seqs, size_t count,
                    int64_t now_us);

@@ -4,6 +4,7 @@
 
 #define PACE_MAX 10 /* times: more pictures in a second would be too many for a decoder */
 #define PACE_MIN 2
+#define APART_US 1000 /* no two pictures have one timestamp */
 
 /* A quarter of what may be sent is left for what frames have more of than others. */
 static int64_t pace_of(uint64_t rate, uint64_t bytes_per_s)
@@ -18,6 +19,8 @@ void sender_past_begin(struct rtc_sender *s, uint64_t bytes_per_s, int64_t now_u
     struct sender_past *p = &s->past;
     p->from_us = rtc_units_unit(stream, s->unit)->media_us;
     p->to_us = rtc_units_track_us(stream, RTC_VIDEO);
+    if (s->tracks[RTC_VIDEO].packets > 0 && p->to_us <= p->sent_us)
+        p->to_us = p->sent_us + APART_US;
     p->begin_us = now_us;
     p->pace = pace_of(rtc_units_bytes_per_s(stream), bytes_per_s);
     p->span_us = (p->to_us - p->from_us) * p->pace / (p->pace - 1);
@@ -34,10 +37,20 @@ int64_t sender_past_due_us(const struct sender_past *p, const struct rtc_unit *u
     return is_past(p, u) ? p->begin_us + (u->media_us - p->from_us) / p->pace : INT64_MIN;
 }
 
+/* How much later than it was made. */
+static int64_t later_us(const struct sender_past *p, const struct rtc_unit *u)
+{
+    return is_past(p, u) ? p->to_us + (u->media_us - p->from_us) / p->pace - u->media_us : 0;
+}
+
+void sender_past_note(struct sender_past *p, const struct rtc_unit *u)
+{
+    int64_t us = u->media_us + later_us(p, u);
+    if (us > p->sent_us)
+        p->sent_us = us;
+}
+
 uint32_t sender_past_timestamp(const struct sender_past *p, const struct rtc_unit *u)
 {
-    if (!is_past(p, u))
-        return u->timestamp;
-    int64_t later_us = p->to_us + (u->media_us - p->from_us) / p->pace - u->media_us;
-    return u->timestamp + (uint32_t)(later_us * RTP_VIDEO_RATE / 1000000);
+    return u->timestamp + (uint32_t)(later_us(p, u) * RTP_VIDEO_RATE / 1000000);
 }

@@ -206,8 +206,10 @@ static void on_key_request(struct rtc_sender *s, int64_t now_us)
 {
     s->stats.key_requests++;
     METRIC_INC(s->options.metrics->rtc_key_requests_total);
-    if (!s->stats.audio_only)
-        sender_want_key(s, now_us);
+    if (s->stats.audio_only)
+        return;
+    sender_want_key(s, now_us);
+    sender_over_ask(s, now_us);
 }
 
 static void on_payload_feedback(struct rtc_sender *s, const struct rtcp_packet *p,

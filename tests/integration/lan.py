@@ -55,6 +55,17 @@ class Lan:
                   f'chain in {{ type filter hook ingress device "{self.far}" priority 0 ; {drop} ; }}',
                   f'chain out {{ type filter hook egress device "{self.far}" priority 0 ; {drop} ; }}', "}")
 
+    def lose_one(self, first_byte):
+        """The next datagram from each address that comes in and begins with this byte is lost."""
+        self._nft("table netdev one {", "set seen { type ipv4_addr ; flags dynamic ; size 16 ; }",
+                  f'chain in {{ type filter hook ingress device "{self.far}" priority 0 ; '
+                  f"meta l4proto udp @th,64,8 {first_byte} ip saddr != @seen add @seen {{ ip saddr }} counter drop ; }}", "}")
+
+    def lost_one(self):
+        """Whether lose_one() took one."""
+        text = subprocess.run([*self.prefix, "nft", "list", "table", "netdev", "one"], check=True, capture_output=True).stdout
+        return b"packets 1 " in text
+
     def lost(self):
         """Datagrams that lose() took so far: to the namespace, from it."""
         text = subprocess.run([*self.prefix, "nft", "list", "table", "netdev", "loss"], check=True, capture_output=True).stdout.split()

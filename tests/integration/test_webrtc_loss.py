@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.alone, pytest.mark.skipif(os.gete
 
 NAME = "live/cam1"
 PERCENT = 5
+DTLS_CHANGE_CIPHER_SPEC = 20  # the first byte of its record
 
 
 @pytest.fixture
@@ -55,6 +56,19 @@ def test_what_a_player_loses_is_repaired(lan, node, browser, run):
     assert wait_told(player, "remote video", rtts=1)["rtt_s"] < 1
     assert node.metric("rtc_audio_only_total") == 0
     assert node.metric("rtc_nacked_total") > 0
+
+
+def test_who_lost_the_end_of_the_handshake_gets_the_key_frame_again(lan, node, browser, run):
+    run(m.encode_words(node.rtmp_url(NAME), key_frames_s=6))
+    node.wait_metric("publishers", 1)
+    lan.lose_one(DTLS_CHANGE_CIPHER_SPEC)
+    player = browser("whep")
+    begun = wait_told(player, "video", frames=10)
+    assert lan.lost_one()
+    assert begun["plis"] <= 5, (begun, node.metric("rtc_started_over_total"))
+    seen = wait_told(player, "video", frames=200)
+    assert seen["plis"] == begun["plis"], (begun, seen)
+    assert node.metric("rtc_started_over_total") <= 1
 
 
 def test_what_a_publisher_loses_is_repaired(lan, node, browser, closing):

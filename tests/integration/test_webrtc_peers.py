@@ -50,6 +50,7 @@ def test_plays(lan, node, run, closing, kind, what):
     peer.wait_counts(video=50, audio=50)
     assert peer.errors() == []
     peer.finish()
+    assert node.metric("rtc_started_over_total") == 0
     node.wait_metric("viewers_whep", 0)
 
 

@@ -777,6 +777,103 @@ static void key_frames_are_asked_for(void **state)
     source_fini(&s);
 }
 
+static void ask_for_key(struct viewer *v)
+{
+    uint8_t bytes[20];
+    struct wr w = wr_init(bytes, sizeof bytes);
+    rtcp_write_pli(&w, 1, rtc_units_track(v->source->stream, RTC_VIDEO)->ssrc);
+    rtc_sender_rtcp(v->sender, bytes, wr_len(&w), v->source->now_us);
+}
+
+static unsigned started_over(const struct source *s)
+{
+    return (unsigned)METRIC_GET(s->metrics.rtc_started_over_total);
+}
+
+/* Numbers without a gap, timestamps that never go back, and two pictures never have the same. */
+static void assert_one_timeline(const struct viewer *v)
+{
+    const struct sent *last = NULL;
+    assert_contiguous(v, 102);
+    for (size_t i = 0; i < v->count; i++) {
+        const struct sent *sent = &v->list[i];
+        if (sent->h.payload_type != 102)
+            continue;
+        if (last != NULL && last->h.marker)
+            assert_true((int32_t)(sent->h.timestamp - last->h.timestamp) > 0);
+        last = sent;
+    }
+}
+
+static void who_lost_the_first_key_frame_gets_it_again(void **state)
+{
+    struct source s;
+    struct viewer v;
+    source_init(&s);
+    push_many(&s, 70);
+    viewer_init(&v, &s);
+    rtc_sender_start(v.sender, s.now_us);
+    catch_up(&v);
+    size_t lost = v.count;
+    uint16_t old_seq = nth(&v, 102, 3)->h.seq;
+    ask_for_key(&v);
+    catch_up(&v);
+    assert_int_equal(started_over(&s), 1);
+    size_t begin = lost;
+    while (v.list[begin].h.payload_type != 102)
+        begin++;
+    assert_int_equal(v.list[begin].head[0] & 0x1f, 24); /* parameter sets */
+    assert_int_equal(v.list[begin + 1].head[1], 0x85);
+    assert_one_timeline(&v);
+    /* It asks on until it has read it; and for what it lost before, which has other numbers now. */
+    ask_for_key(&v);
+    uint8_t bytes[50];
+    struct wr w = wr_init(bytes, sizeof bytes);
+    rtcp_write_nack(&w, 1, rtc_units_track(s.stream, RTC_VIDEO)->ssrc, &old_seq, 1);
+    rtc_sender_rtcp(v.sender, bytes, wr_len(&w), s.now_us);
+    assert_int_equal(rtc_sender_stats(v.sender)->nacked, 1);
+    assert_int_equal(rtc_sender_stats(v.sender)->resent, 0);
+    live(&v, 20);
+    assert_int_equal(started_over(&s), 1);
+    assert_one_timeline(&v);
+    viewer_fini(&v);
+    source_fini(&s);
+}
+
+/* A publisher may have been able to send a new one. */
+static void who_loses_a_later_key_frame_waits_for_a_newer_one(void **state)
+{
+    struct source s;
+    struct viewer v;
+    source_init(&s);
+    s.gop = 100;
+    push_many(&s, 10);
+    viewer_init(&v, &s);
+    rtc_sender_start(v.sender, s.now_us);
+    catch_up(&v);
+    live(&v, 85);
+    ask_for_key(&v); /* the next comes after 6 pictures */
+    live(&v, 30);
+    assert_int_equal(started_over(&s), 0);
+    ask_for_key(&v);
+    live(&v, 10);
+    assert_int_equal(started_over(&s), 0);
+    live(&v, 5);
+    assert_int_equal(started_over(&s), 1);
+    assert_one_timeline(&v);
+    live(&v, 20);
+    ask_for_key(&v); /* too soon after it */
+    live(&v, 20);
+    assert_int_equal(started_over(&s), 1);
+    live(&v, 10);
+    ask_for_key(&v);
+    live(&v, 15);
+    assert_int_equal(started_over(&s), 1); /* by then one may not begin there any more */
+    assert_one_timeline(&v);
+    viewer_fini(&v);
+    source_fini(&s);
+}
+
 static void the_round_trip_is_measured(void **state)
 {
     struct source s;
@@ -1034,6 +1131,8 @@ int main(void)
         cmocka_unit_test(a_low_estimate_alone_leaves_nothing_out),
         cmocka_unit_test(a_receiver_learns_the_round_trip),
         cmocka_unit_test(key_frames_are_asked_for),
+        cmocka_unit_test(who_lost_the_first_key_frame_gets_it_again),
+        cmocka_unit_test(who_loses_a_later_key_frame_waits_for_a_newer_one),
         cmocka_unit_test(the_round_trip_is_measured),
         cmocka_unit_test(a_new_publisher_goes_on_where_the_old_one_was),
         cmocka_unit_test(a_join_around_the_wrap_can_be_decrypted),

@@ -106,7 +106,7 @@ def same_everywhere(nodes):
     def ask():
         _, msn, part = hls.hint_of(hls.text_of(nodes[0], PATH))
         texts = ask_all(nodes, f"{PATH}?_HLS_msn={msn}&_HLS_part={part}")
-        # An edge that has just come waits half a second for what was before, which is short with a sanitizer.
+        # An edge that has just come waits two seconds for what was before, which is short with a sanitizer.
         return texts if len(set(texts) if SLOW else {hls.hint_of(t) for t in texts}) == 1 else None
     texts = wait_for(ask, 10, "playlists of one place")
     assert all(t == texts[0] for t in texts), "\n".join(texts)
